@@ -1,0 +1,41 @@
+package schema
+
+import "strings"
+
+// Kind says which of the three streams a message belongs to.
+type Kind uint8
+
+// The kinds, one stream each.
+const (
+	KindEvent       Kind = iota // an event of a General webhook
+	KindIntegration             // an Integration webhook; it may carry credentials
+	KindQuarantine              // bytes that could not be understood
+)
+
+// Kinds lists every kind.
+var kinds = [...]Kind{KindEvent, KindIntegration, KindQuarantine}
+
+// Kinds returns every kind, in a fixed order.
+func Kinds() []Kind { return kinds[:] }
+
+// String returns the second token of the kind's subjects.
+func (k Kind) String() string {
+	switch k {
+	case KindEvent:
+		return "events"
+	case KindIntegration:
+		return "integrations"
+	default:
+		return "quarantine"
+	}
+}
+
+// Stream returns the name of the kind's stream, for example MEWS_EVENTS for the prefix mews.
+func (k Kind) Stream(prefix string) string {
+	return strings.ToUpper(prefix) + "_" + strings.ToUpper(k.String())
+}
+
+// Subjects returns the subject filter of the kind's stream, for example mews.events.> for the prefix mews.
+func (k Kind) Subjects(prefix string) string {
+	return prefix + "." + k.String() + ".>"
+}
