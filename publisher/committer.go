@@ -1,0 +1,466 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// Limits of what is under way to one stream.
+const (
+	maxBatchEvents  = 1000     // the server's own limit (max_batch_size), until it says less
+	maxGroupBytes   = 16 << 20 // well under what the server buffers for a stream
+	maxBatches      = 2
+	minWindow       = 64
+	maxWindow       = 8192
+	windowTime      = 20 * time.Millisecond // what the window holds is acknowledged in about this time
+	sampleTime      = 5 * time.Millisecond
+	sampleLongest   = 250 * time.Millisecond
+	retryDelay      = 150 * time.Millisecond
+	maxNobodyThere  = 5 // attempts that no stream answers before a webhook fails
+	shedAtRemaining = 0.8
+)
+
+// committer makes the webhooks of one stream durable. Publish puts each on the queue; one goroutine, run,
+// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete.
+//
+// Nothing waits for a timer: when nothing is under way the next webhook goes at once, and what arrives
+// while a commit is under way goes together in the next one.
+type committer struct {
+	stream string
+	send   *sender
+	log    *zap.Logger
+	now    func() time.Time
+	limits struct {
+		events int
+		bytes  int64
+	}
+
+	wake chan struct{} // capacity 1: something changed for run
+
+	mu       sync.Mutex
+	stopping bool
+	idle     chan struct{} // closed when stopping and nothing is left
+
+	fresh queue // never sent before
+	again queue // to be sent again, oldest due first
+	alone queue // by plain publishes only
+
+	queuedEvents int
+	queuedBytes  int64
+
+	flights      map[uint64]*flight
+	nextFlight   uint64
+	flightEvents int
+	flightBytes  int64
+	batches      int
+
+	atomic     bool // the stream takes atomic batches
+	batchLimit int
+	window     int
+	chooser    chooser
+	mode       mode // of what is under way
+
+	sampled struct { // how the mode in use does
+		since    time.Time
+		fromIdle bool // nothing was under way then
+		stored   int  // events stored since
+		load     int  // most events outstanding since
+		flying   int  // most events under way since
+	}
+}
+
+func newCommitter(stream string, send *sender, cfg Config, log *zap.Logger) *committer {
+	c := &committer{
+		stream: stream, send: send, log: log.With(zap.String("stream", stream)), now: time.Now,
+		wake: make(chan struct{}, 1), idle: make(chan struct{}),
+		flights: map[uint64]*flight{}, batchLimit: maxBatchEvents, window: minWindow,
+	}
+	c.limits.events, c.limits.bytes = cfg.QueueEvents, cfg.QueueBytes
+	return c
+}
+
+// publish stores msgs, at least one, and returns nil when every one is acknowledged. Else the error wraps one of
+// schema.Err…; it returns no later than ctx ends.
+func (c *committer) publish(ctx context.Context, msgs []schema.Message) error {
+	p := newPending(ctx, msgs)
+	if err := c.enqueue(p); err != nil {
+		return err
+	}
+	wake(c.wake)
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		return c.giveUp(p)
+	}
+}
+
+// enqueue takes p in, or says at once that it cannot be stored in time.
+func (c *committer) enqueue(p *pending) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopping {
+		return schema.ErrStopping
+	}
+	events, size := c.queuedEvents+len(p.msgs), c.queuedBytes+p.bytes
+	if c.queuedEvents > 0 && (events > c.limits.events || size > c.limits.bytes) {
+		return schema.ErrOverloaded
+	}
+	if deadline, ok := p.ctx.Deadline(); ok && c.queuedEvents > 0 {
+		wait := c.chooser.expect(events+c.flightEvents, c.atomic)
+		if wait > time.Duration(shedAtRemaining*float64(deadline.Sub(c.now()))) {
+			return schema.ErrOverloaded
+		}
+	}
+	c.queuedEvents, c.queuedBytes = events, size
+	c.fresh.push(p)
+	return nil
+}
+
+// giveUp takes p out: its caller has stopped waiting. Its neighbours in a batch go on.
+func (c *committer) giveUp(p *pending) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case err := <-p.done:
+		return err // settled in the same moment
+	default:
+	}
+	p.settled = true
+	if p.flight == nil {
+		c.unqueue(p)
+	} else if p.flight.alive--; p.flight.alive == 0 {
+		c.land(p.flight)
+	}
+	wake(c.wake)
+	c.finishIfIdle()
+	if p.last != nil {
+		return p.last
+	}
+	return schema.ErrNotAcknowledged
+}
+
+// settle answers p's caller. p is in no queue and in no flight.
+func (c *committer) settle(p *pending, err error) {
+	if !p.settled {
+		p.settled = true
+		p.done <- err
+	}
+}
+
+func (c *committer) unqueue(p *pending) {
+	c.queuedEvents -= len(p.left())
+	c.queuedBytes -= p.bytes
+}
+
+// requeue puts p back to be sent again.
+func (c *committer) requeue(q *queue, p *pending, front bool) {
+	if p.settled {
+		return
+	}
+	c.queuedEvents += len(p.left())
+	c.queuedBytes += p.bytes
+	if front {
+		q.pushFront(p)
+	} else {
+		q.push(p)
+	}
+}
+
+// run sends until stop; it is the only sender.
+func (c *committer) run(stop <-chan struct{}) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		f, wait := c.draw(c.now())
+		c.mu.Unlock()
+		if f != nil {
+			c.launch(f)
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-c.wake:
+		case <-timer.C:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// draw takes the next flight, or says how long there is nothing to do unless woken.
+func (c *committer) draw(now time.Time) (*flight, time.Duration) {
+	const noTimer = time.Hour
+	outstanding := c.queuedEvents + c.flightEvents
+	if p := c.alone.peek(); p != nil && c.fits(p) {
+		c.alone.pop()
+		return c.depart(pipelined, []*pending{p}, len(p.left()), outstanding, now), 0
+	}
+	q, wait := &c.again, noTimer
+	if p := q.peek(); p == nil || p.due.After(now) {
+		if p != nil {
+			wait = p.due.Sub(now)
+		}
+		q = &c.fresh
+	}
+	if q.peek() == nil {
+		return nil, wait
+	}
+	wanted := c.wantedMode(outstanding, now)
+	if len(c.flights) > 0 && wanted != c.mode {
+		return nil, wait // the other mode begins when what is under way has landed
+	}
+	if wanted == atomicBatch {
+		// A second batch overlaps with the commit of the first, once as much waits as is under way.
+		if c.batches >= maxBatches || c.batches > 0 && c.queuedEvents < c.flightEvents {
+			return nil, wait
+		}
+		group, events := c.group(q, now)
+		return c.depart(atomicBatch, group, events, outstanding, now), 0
+	}
+	p := q.peek()
+	if !c.fits(p) {
+		return nil, wait
+	}
+	q.pop()
+	return c.depart(pipelined, []*pending{p}, len(p.left()), outstanding, now), 0
+}
+
+func (c *committer) wantedMode(outstanding int, now time.Time) mode {
+	if !c.atomic {
+		return pipelined
+	}
+	return c.chooser.pick(outstanding, now)
+}
+
+// fits reports whether the window has room for p; an empty one has room for any.
+func (c *committer) fits(p *pending) bool {
+	return c.flightEvents == 0 || c.flightEvents+len(p.left()) <= c.window && c.flightBytes+p.bytes <= maxGroupBytes
+}
+
+// group draws whole webhooks from q until a batch is full. A webhook that exceeds a batch alone gets one to itself
+// for its next part. Webhooks of different queues are not mixed: a known id would have the whole batch refused.
+func (c *committer) group(q *queue, now time.Time) (group []*pending, events int) {
+	var size int64
+	for {
+		p := q.peek()
+		if p == nil || p.due.After(now) {
+			return group, events
+		}
+		n := len(p.left())
+		if len(group) > 0 && (events+n > c.batchLimit || size+p.bytes > maxGroupBytes) {
+			return group, events
+		}
+		q.pop()
+		group, events, size = append(group, p), events+n, size+p.bytes
+		if events >= c.batchLimit {
+			return group, c.batchLimit
+		}
+	}
+}
+
+// depart makes a flight of group and accounts for it.
+func (c *committer) depart(m mode, group []*pending, events, outstanding int, now time.Time) *flight {
+	if len(c.flights) == 0 {
+		c.beginSample(now)
+	}
+	c.mode, c.sampled.load = m, max(c.sampled.load, outstanding)
+	c.nextFlight++
+	f := &flight{id: c.nextFlight, mode: m, group: group, alive: len(group), events: events}
+	for _, p := range group {
+		c.unqueue(p)
+		p.flight = f
+		f.bytes += p.bytes
+	}
+	if m == atomicBatch {
+		f.expect(1)
+		c.batches++
+	} else {
+		f.expect(events)
+	}
+	c.flights[f.id] = f
+	c.flightEvents += f.events
+	c.sampled.flying = max(c.sampled.flying, c.flightEvents)
+	c.flightBytes += f.bytes
+	return f
+}
+
+// land takes f out of what is under way. An acknowledgement that comes later finds nothing.
+func (c *committer) land(f *flight) {
+	if _, flying := c.flights[f.id]; !flying {
+		return
+	}
+	delete(c.flights, f.id)
+	c.flightEvents -= f.events
+	c.flightBytes -= f.bytes
+	if f.mode == atomicBatch {
+		c.batches--
+	}
+}
+
+// launch sends f. It may block while the connection does; its callers are bound by their own contexts.
+func (c *committer) launch(f *flight) {
+	var err error
+	if f.mode == atomicBatch {
+		err = c.send.sendBatch(f)
+	} else {
+		err = c.send.sendPlain(f)
+	}
+	if err != nil {
+		c.finish(f.id, -1, tryAgain, &refusal{schema.ErrUnavailable, 0, err.Error()})
+	}
+}
+
+// finish takes in one answer of JetStream, or a failure to send. index -1 stands for the flight as a whole.
+func (c *committer) finish(id uint64, index int, v verdict, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.flights[id]
+	if f == nil {
+		return // its callers have given up, or it has failed already
+	}
+	if v == stored {
+		if !f.acknowledged(index) {
+			return
+		}
+		c.land(f)
+		c.arrive(f)
+	} else {
+		c.land(f)
+		c.fail(f, v, err)
+	}
+	wake(c.wake)
+	c.finishIfIdle()
+}
+
+// arrive settles the webhooks of a flight that is stored.
+func (c *committer) arrive(f *flight) {
+	c.sample(f)
+	for _, p := range f.group {
+		p.flight = nil
+		if len(p.left()) > f.events {
+			p.stored += f.events
+			c.requeue(&c.fresh, p, true)
+			continue
+		}
+		c.settle(p, nil)
+	}
+}
+
+// fail decides for each webhook of a flight what its failure means. Only these webhooks are concerned.
+func (c *committer) fail(f *flight, v verdict, err error) {
+	if v == tryPlain {
+		c.shrinkBatches(f, err)
+	}
+	for _, p := range f.group {
+		p.flight = nil
+		p.last = err
+		switch v {
+		case tryAlone, tryPlain:
+			p.alone = true
+			c.requeue(&c.alone, p, false)
+		case nobodyThere, tryAgain:
+			if v == nobodyThere {
+				p.refused++
+			}
+			if p.refused >= maxNobodyThere {
+				c.settle(p, err)
+				continue
+			}
+			p.suspect = true
+			p.due = c.now().Add(retryDelay)
+			c.requeue(&c.again, p, false)
+		default:
+			c.settle(p, err)
+		}
+	}
+}
+
+// shrinkBatches keeps what the server said of its limits until the streams are looked at again.
+func (c *committer) shrinkBatches(f *flight, err error) {
+	var r *refusal
+	if f.events > 1 && errors.As(err, &r) && r.code == codeBatchTooLarge {
+		c.batchLimit = max(f.events/2, 1)
+		c.log.Info("the server takes smaller batches", zap.Int("events", c.batchLimit))
+		return
+	}
+	c.atomic = false
+	c.log.Warn("the stream takes no atomic batches: publishing one by one", zap.Error(err))
+}
+
+func (c *committer) beginSample(now time.Time) {
+	c.sampled.since, c.sampled.fromIdle, c.sampled.stored = now, len(c.flights) == 0, 0
+	c.sampled.load, c.sampled.flying = c.queuedEvents+c.flightEvents, c.flightEvents
+}
+
+// sample measures how fast the mode in use is while something is under way. What is under way has to have turned over once:
+// the first acknowledgements of a full window come late and the rest at once, and neither is the rate.
+func (c *committer) sample(f *flight) {
+	now, s := c.now(), &c.sampled
+	s.stored += f.events
+	busy := now.Sub(s.since)
+	turned := s.fromIdle || busy >= sampleTime // else these are the last of acknowledgements that came together
+	if busy <= 0 || len(c.flights) > 0 && busy < sampleLongest && (busy < sampleTime || s.stored < s.flying) || !turned {
+		return
+	}
+	rate := float64(s.stored) / busy.Seconds()
+	limited := false
+	if f.mode == pipelined {
+		before := c.window
+		c.window = min(max(int(rate*windowTime.Seconds()), minWindow), maxWindow)
+		limited = c.window > before+before/2
+	}
+	c.chooser.observe(f.mode, s.load, rate, limited)
+	c.beginSample(now)
+}
+
+// connectionLost fails what is under way: its acknowledgements will never come.
+func (c *committer) connectionLost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.flights {
+		c.land(f)
+		c.fail(f, tryAgain, &refusal{schema.ErrUnavailable, 0, "the connection was lost"})
+	}
+	wake(c.wake)
+	c.finishIfIdle()
+}
+
+// allowAtomic says what the stream's configuration says of atomic batches.
+func (c *committer) allowAtomic(allowed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.atomic = allowed
+	if allowed {
+		c.batchLimit = maxBatchEvents
+	}
+}
+
+// stop refuses new webhooks; the channel it returns is closed when none is left.
+func (c *committer) stop() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stopping {
+		c.stopping = true
+		c.finishIfIdle()
+	}
+	return c.idle
+}
+
+func (c *committer) finishIfIdle() {
+	if !c.stopping || c.queuedEvents > 0 || len(c.flights) > 0 {
+		return
+	}
+	select {
+	case <-c.idle:
+	default:
+		close(c.idle)
+	}
+}

@@ -1,0 +1,267 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// deaf is a committer whose server takes every message and answers only when the test says so.
+type deaf struct {
+	*committer
+	mu   sync.Mutex
+	sent []*nats.Msg
+}
+
+func newDeaf(t *testing.T, change func(*Config)) *deaf {
+	t.Helper()
+	cfg := Config{}.withDefaults()
+	if change != nil {
+		change(&cfg)
+	}
+	d := &deaf{}
+	d.committer = newCommitter("MEWS_EVENTS", newSender(d.take, "inbox.", "batch-"), cfg, zap.NewNop())
+	stop := make(chan struct{})
+	var loop sync.WaitGroup
+	loop.Go(func() { d.run(stop) })
+	t.Cleanup(func() { close(stop); loop.Wait() })
+	return d
+}
+
+func (d *deaf) take(m *nats.Msg) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	header := nats.Header{}
+	for name, values := range m.Header {
+		header[name] = append([]string(nil), values...)
+	}
+	d.sent = append(d.sent, &nats.Msg{Subject: m.Subject, Reply: m.Reply, Header: header})
+	return nil
+}
+
+// taken waits until n messages have been sent in all.
+func (d *deaf) taken(t *testing.T, n int) []*nats.Msg {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		d.mu.Lock()
+		sent := d.sent
+		d.mu.Unlock()
+		if len(sent) >= n {
+			return sent
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d messages were sent, want %d", len(sent), n)
+		}
+	}
+}
+
+// answer gives the reply to m that a server would.
+func (d *deaf) answer(t *testing.T, m *nats.Msg, data string) {
+	t.Helper()
+	id, index, count, ok := parseReply(strings.TrimPrefix(m.Reply, "inbox."))
+	if !ok {
+		t.Fatalf("reply %q cannot be read", m.Reply)
+	}
+	v, err := readAck(&nats.Msg{Data: []byte(data)}, d.stream, count)
+	d.finish(id, index, v, err)
+}
+
+func messages(delivery string, n int) []schema.Message {
+	msgs := make([]schema.Message, n)
+	for i := range msgs {
+		msgs[i] = schema.Message{Subject: "mews.events.New.hotel.n1", ID: fmt.Sprintf("%s-%d", delivery, i), Data: []byte("{}")}
+	}
+	return msgs
+}
+
+func TestFullQueueAnswersAtOnce(t *testing.T) {
+	d := newDeaf(t, func(c *Config) { c.QueueEvents = 10 })
+	ctx, giveUp := context.WithCancel(context.Background())
+	var waiting sync.WaitGroup
+	waiting.Go(func() { _ = d.publish(ctx, messages("flying", minWindow)) })
+	d.taken(t, minWindow) // the window is full: what follows is queued
+	for i := range 5 {
+		waiting.Go(func() { _ = d.publish(ctx, messages(fmt.Sprint("queued", i), 2)) })
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		d.committer.mu.Lock()
+		queued := d.queuedEvents
+		d.committer.mu.Unlock()
+		if queued == 10 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d events are queued, want 10", queued)
+		}
+	}
+	if err := d.publish(ctx, messages("more", 1)); !errors.Is(err, schema.ErrOverloaded) {
+		t.Errorf("error is %v, want ErrOverloaded", err)
+	}
+	giveUp()
+	waiting.Wait()
+	if d.queuedEvents != 0 || d.queuedBytes != 0 || d.flightEvents != 0 || d.flightBytes != 0 || len(d.flights) != 0 {
+		t.Errorf("after all have given up: %d events and %d bytes queued, %d and %d under way",
+			d.queuedEvents, d.queuedBytes, d.flightEvents, d.flightBytes)
+	}
+}
+
+func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
+	d := newDeaf(t, nil)
+	ctx, giveUp := context.WithTimeout(context.Background(), time.Minute)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer giveUp()
+	waiting.Go(func() { _ = d.publish(ctx, messages("flying", minWindow)) })
+	d.taken(t, minWindow)
+	d.committer.mu.Lock()
+	d.chooser.rate[pipelined][loadClass(minWindow+2)] = 1 // one event a second
+	d.queuedEvents++                                      // somebody waits already
+	d.committer.mu.Unlock()
+	if err := d.publish(ctx, messages("late", 1)); !errors.Is(err, schema.ErrOverloaded) {
+		t.Errorf("error is %v, want ErrOverloaded", err)
+	}
+	d.committer.mu.Lock()
+	d.queuedEvents--
+	d.committer.mu.Unlock()
+}
+
+// TestEveryAcknowledgementCounts answers all messages of a webhook but one, that one's neighbour twice.
+func TestEveryAcknowledgementCounts(t *testing.T) {
+	d := newDeaf(t, nil)
+	done := make(chan error, 1)
+	go func() { done <- d.publish(t.Context(), messages("d", 3)) }()
+	sent := d.taken(t, 3)
+	const ack = `{"stream":"MEWS_EVENTS", "seq":7}`
+	for _, i := range []int{0, 1, 1, 0} {
+		d.answer(t, sent[i], ack)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("published with an acknowledgement missing: %v", err)
+	default:
+	}
+	d.answer(t, sent[2], ack)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBatchHoldsWholeWebhooks checks the wire form of an atomic batch, and that what a failed batch held is sent again alone.
+func TestBatchHoldsWholeWebhooks(t *testing.T) {
+	d := newDeaf(t, nil)
+	d.allowAtomic(true)
+	done := make(chan error, 1)
+	go func() { done <- d.publish(t.Context(), messages("d", 5)) }()
+	sent := d.taken(t, 5)
+	for i, m := range sent {
+		last := i == len(sent)-1
+		if m.Header.Get(headerBatchSequence) != fmt.Sprint(i+1) || m.Header.Get(headerBatchID) != sent[0].Header.Get(headerBatchID) {
+			t.Errorf("message %d has headers %v", i, m.Header)
+		}
+		if (m.Header.Get(headerBatchCommit) == "1") != last || (m.Reply != "") != last {
+			t.Errorf("message %d: commit %q, reply %q", i, m.Header.Get(headerBatchCommit), m.Reply)
+		}
+	}
+	d.answer(t, sent[4], `{"error":{"code":400,"err_code":10201,"description":"duplicate"},"stream":"MEWS_EVENTS","seq":0}`)
+	for _, m := range d.taken(t, 10)[5:] {
+		if m.Header.Get(headerBatchID) != "" || m.Reply == "" {
+			t.Errorf("sent again as %v, want a plain publish", m.Header)
+		}
+		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1,"duplicate":true}`)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadAck(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		data  string
+		count int
+		want  verdict
+		err   error
+	}{
+		{"plain", `{"stream":"S", "seq":1}`, 0, stored, nil},
+		{"duplicate", `{"stream":"S","seq":9,"duplicate":true}`, 0, stored, nil},
+		{"with a domain", `{"stream":"S","domain":"hub", "seq":3}`, 0, stored, nil},
+		{"another stream", `{"stream":"T","seq":1}`, 0, refused, schema.ErrStreamMissing},
+		{"a stream whose name begins alike", `{"stream":"SS","seq":1}`, 0, refused, schema.ErrStreamMissing},
+		{"no sequence", `{"stream":"S","seq":0}`, 0, refused, schema.ErrStreamMissing},
+		{"not JSON", `+OK`, 0, tryAgain, schema.ErrUnavailable},
+		{"empty", ``, 0, tryAgain, schema.ErrUnavailable},
+		{"batch", `{"stream":"S","seq":5,"batch":"b","count":5}`, 5, stored, nil},
+		{"batch of another size", `{"stream":"S","seq":4,"batch":"b","count":4}`, 5, tryPlain, schema.ErrUnavailable},
+		{"batch on a server that knows none", `{"stream":"S","seq":5}`, 5, tryPlain, schema.ErrUnavailable},
+		{"gap", `{"error":{"code":400,"err_code":10176},"stream":"S","seq":0}`, 5, tryAgain, schema.ErrUnavailable},
+		{"duplicate in a batch", `{"error":{"code":400,"err_code":10201},"stream":"S","seq":0}`, 5, tryAlone, schema.ErrUnavailable},
+		{"batches off", `{"error":{"code":400,"err_code":10174},"stream":"S","seq":0}`, 5, tryPlain, schema.ErrUnavailable},
+		{"in process", `{"error":{"code":409,"err_code":10158},"stream":"S","seq":0}`, 0, tryAgain, schema.ErrUnavailable},
+		{"sealed", `{"error":{"code":400,"err_code":10109},"stream":"S","seq":0}`, 0, refused, schema.ErrRefused},
+		{"no space", `{"error":{"code":503,"err_code":10077},"stream":"S","seq":0}`, 0, refused, schema.ErrRefused},
+	} {
+		got, err := readAck(&nats.Msg{Data: []byte(test.data)}, "S", test.count)
+		if got != test.want || !errors.Is(err, test.err) {
+			t.Errorf("%s: verdict %d (%v), want %d (%v)", test.name, got, err, test.want, test.err)
+		}
+	}
+	nobody := &nats.Msg{Header: nats.Header{"Status": {"503"}}}
+	if got, err := readAck(nobody, "S", 0); got != nobodyThere || !errors.Is(err, schema.ErrStreamMissing) {
+		t.Errorf("no responders: verdict %d (%v)", got, err)
+	}
+}
+
+func TestChooserPrefersWhatWasFaster(t *testing.T) {
+	var c chooser
+	now := time.Unix(0, 0)
+	const load = 100
+	if got := c.pick(load, now); got != atomicBatch {
+		t.Fatalf("first pick under load is %d", got)
+	}
+	c.observe(atomicBatch, load, 50_000, false)
+	now = now.Add(exploreFor)
+	if got := c.pick(load, now); got != pipelined {
+		t.Fatal("the other mode is not tried")
+	}
+	c.observe(pipelined, load, 5_000, false)
+	now = now.Add(exploreFor)
+	if got := c.pick(load, now); got != atomicBatch {
+		t.Error("the slower mode is picked")
+	}
+	if got := c.pick(1, now); got != pipelined {
+		t.Error("a lone event begins as a batch")
+	}
+	for range 20 { // the server changes: batches become slow
+		c.observe(atomicBatch, load, 1_000, false)
+	}
+	if got := c.pick(load, now.Add(2*exploreLast)); got != pipelined {
+		t.Error("the mode that became slower is still picked")
+	}
+}
+
+func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
+	var c chooser
+	now := time.Unix(0, 0)
+	const load = 100
+	c.observe(atomicBatch, load, 50_000, false)
+	c.observe(pipelined, load, 5_000, false)
+	explored := 0
+	for range 600 { // ten minutes
+		now = now.Add(time.Second)
+		if c.pick(load, now) == pipelined {
+			explored++
+		}
+	}
+	if explored < 5 || explored > 20 {
+		t.Errorf("explored %d times in ten minutes", explored)
+	}
+}

@@ -1,0 +1,111 @@
+package publisher
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+)
+
+// How the connection behaves when NATS is away. A stalled server is found after two missed pings.
+const (
+	reconnectWait   = 250 * time.Millisecond
+	reconnectJitter = 250 * time.Millisecond
+	connectTimeout  = 2 * time.Second
+	pingInterval    = 5 * time.Second
+	maxPingsOut     = 2
+)
+
+// connect returns a connection that keeps trying for ever, from the first attempt on. It never buffers
+// while disconnected: a publish that was answered with an error must not be sent later behind our back.
+func (p *Publisher) connect() (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name(p.cfg.Name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.Timeout(connectTimeout),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(maxPingsOut),
+		nats.FlusherTimeout(flushTimeout),
+		// Credentials can be repaired while we run; giving up would need a restart that nobody asks for.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ConnectHandler(func(c *nats.Conn) { p.onConnected(c, "connected to NATS") }),
+		nats.ReconnectHandler(func(c *nats.Conn) { p.onConnected(c, "reconnected to NATS") }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.onDisconnected(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { p.onConnectFailed(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			p.log.Warn("NATS reports an error", zap.Error(err))
+		}),
+	}
+	credentials, err := p.cfg.credentials()
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, credentials...)
+	tlsConfig, err := p.cfg.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	if tlsConfig != nil {
+		options = append(options, nats.Secure(tlsConfig))
+	}
+	if p.cfg.InProcess != nil {
+		options = append(options, nats.InProcessServer(p.cfg.InProcess))
+	}
+	conn, err := nats.Connect(strings.Join(p.cfg.URLs, ","), options...)
+	if err != nil {
+		// Parse errors of nats.go repeat the URL, which may hold a password.
+		return nil, fmt.Errorf("connect to NATS: %w", withoutURL(err))
+	}
+	return conn, nil
+}
+
+// withoutURL keeps the errors that are known to hold no URL.
+func withoutURL(err error) error {
+	for _, known := range []error{nats.ErrNoServers, nats.ErrTimeout, nats.ErrAuthorization, nats.ErrSecureConnRequired, nats.ErrSecureConnWanted} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	return errors.New("the URL or the connection options are not valid")
+}
+
+func (p *Publisher) onConnected(c *nats.Conn, what string) {
+	p.log.Info(what, zap.String("server", c.ConnectedServerName()), zap.String("version", c.ConnectedServerVersion()),
+		zap.String("address", c.ConnectedAddr()))
+	p.connected.Store(true)
+	p.lastConnectError.Store(nil)
+	wake(p.provision)
+}
+
+func (p *Publisher) onDisconnected(err error) {
+	p.connected.Store(false)
+	if !p.stopping.Load() {
+		p.log.Warn("NATS connection lost; reconnecting", zap.Error(err))
+	}
+	// The acknowledgements under way will never come: let each webhook be sent again within its deadline.
+	for _, c := range p.committers {
+		c.connectionLost()
+	}
+}
+
+// onConnectFailed reports the first failure of an outage; the rest say nothing new.
+func (p *Publisher) onConnectFailed(err error) {
+	if p.lastConnectError.Swap(&err) == nil && !p.stopping.Load() {
+		p.log.Warn("NATS cannot be reached; trying again for ever", zap.Error(err))
+	}
+}
+
+// wake fills a channel of capacity one: its reader will look again, once.
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

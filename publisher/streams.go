@@ -1,0 +1,219 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// How often the streams are looked at: soon again while something is wrong.
+const (
+	apiTimeout      = 2 * time.Second
+	checkHealthy    = 10 * time.Second
+	checkUnhealthy  = time.Second
+	createTimeLimit = 5 * time.Second
+)
+
+// streamConfig is what the bridge needs a stream to be on any server.
+func (c Config) streamConfig(kind schema.Kind) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        kind.Stream(c.Prefix),
+		Description: streamDescriptions[kind],
+		Subjects:    []string{kind.Subjects(c.Prefix)},
+		Retention:   jetstream.LimitsPolicy,
+		Storage:     jetstream.FileStorage,
+		Replicas:    c.Replicas,
+		MaxAge:      c.MaxAge,
+		Duplicates:  c.DuplicateWindow,
+		AllowDirect: true,
+	}
+}
+
+var streamDescriptions = [kinds]string{
+	schema.KindEvent:       "events of Mews General webhooks",
+	schema.KindIntegration: "events of Mews Integration webhooks; they may carry credentials",
+	schema.KindQuarantine:  "webhooks and events that mewsbridge could not understand",
+}
+
+// difference is a field of a stream that is not as the bridge needs it.
+type difference struct {
+	field      string
+	have, want any
+}
+
+func (d difference) String() string {
+	return fmt.Sprintf("%s is %v and should be %v", d.field, d.have, d.want)
+}
+
+// differences lists the fields of have that are not as in want. What an operator set beyond them is theirs.
+func differences(have, want jetstream.StreamConfig) []difference {
+	var found []difference
+	add := func(differs bool, field string, have, want any) {
+		if differs {
+			found = append(found, difference{field, have, want})
+		}
+	}
+	add(!slices.Equal(have.Subjects, want.Subjects), "subjects", have.Subjects, want.Subjects)
+	add(have.Retention != want.Retention, "retention", have.Retention, want.Retention)
+	add(have.Storage != want.Storage, "storage", have.Storage, want.Storage)
+	add(have.Replicas != want.Replicas, "replicas", have.Replicas, want.Replicas)
+	add(have.MaxAge != want.MaxAge, "max_age", have.MaxAge, want.MaxAge)
+	add(have.Duplicates != want.Duplicates, "duplicate_window", have.Duplicates, want.Duplicates)
+	add(have.NoAck, "no_ack", have.NoAck, false)
+	add(want.AllowAtomicPublish && !have.AllowAtomicPublish, "allow_atomic", have.AllowAtomicPublish, true)
+	return found
+}
+
+// wanted returns what the stream of a kind should be on the server at hand. Atomic batches are faster and nothing depends on them: a
+// stream that is not ours to change may do without, and so may a server before 2.12, which does not know them.
+func (p *Publisher) wanted(kind schema.Kind) jetstream.StreamConfig {
+	want := p.cfg.streamConfig(kind)
+	want.AllowAtomicPublish = p.cfg.Manage && knowsBatches(p.conn.ConnectedServerVersion())
+	return want
+}
+
+// knowsBatches reports whether a server of that version has atomic batches (nats-server 2.12).
+func knowsBatches(version string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 2 || major == 2 && minor >= 12
+}
+
+// apply changes the fields that differ and keeps all others.
+func apply(have, want jetstream.StreamConfig) jetstream.StreamConfig {
+	have.Subjects, have.Retention, have.Storage = want.Subjects, want.Retention, want.Storage
+	have.Replicas, have.MaxAge, have.Duplicates = want.Replicas, want.MaxAge, want.Duplicates
+	have.NoAck, have.AllowAtomicPublish = false, have.AllowAtomicPublish || want.AllowAtomicPublish
+	return have
+}
+
+// keepStreams looks after the streams until the publisher stops: after each connect, and from time to time, so that
+// a stream that was deleted or changed is noticed and made good.
+func (p *Publisher) keepStreams() {
+	timer := time.NewTimer(checkHealthy)
+	defer timer.Stop()
+	for {
+		if p.streamsProblem.Load() != nil || !p.connected.Load() {
+			timer.Reset(checkUnhealthy)
+		} else {
+			timer.Reset(checkHealthy)
+		}
+		select {
+		case <-p.lifetime.Done():
+			return
+		case <-p.provision:
+		case <-timer.C:
+		}
+		if p.connected.Load() {
+			p.checkStreams(p.lifetime)
+		}
+	}
+}
+
+// checkStreams makes each stream what it should be, or notes and logs what is wrong.
+func (p *Publisher) checkStreams(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeLimit)
+	defer cancel()
+	var errs []error
+	for _, kind := range schema.Kinds() {
+		config, err := p.ensureStream(ctx, p.wanted(kind))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.committers[kind].allowAtomic(config.AllowAtomicPublish)
+	}
+	p.noteStreams(errors.Join(errs...))
+}
+
+// noteStreams logs a problem when it is new, and its end.
+func (p *Publisher) noteStreams(problem error) {
+	if problem == nil {
+		if p.streamsProblem.Swap(nil) != nil {
+			p.log.Info("the streams are as they should be")
+		}
+		return
+	}
+	before := p.streamsProblem.Swap(&problem)
+	if before == nil || (*before).Error() != problem.Error() {
+		p.log.Warn("the streams are not as they should be", zap.Error(problem))
+	}
+}
+
+// ensureStream returns the configuration of the stream, created or brought up to date when the bridge manages
+// streams. Otherwise the error names each field that differs.
+func (p *Publisher) ensureStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
+	stream, err := p.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) && p.cfg.Manage {
+		stream, err = p.js.CreateStream(ctx, want)
+		if err == nil {
+			p.log.Info("stream created", zap.String("stream", want.Name), zap.Int("replicas", want.Replicas))
+		}
+	}
+	if err != nil {
+		return want, streamError(want.Name, err)
+	}
+	have := stream.CachedInfo().Config
+	differing := differences(have, want)
+	if len(differing) == 0 {
+		return have, nil
+	}
+	if !p.cfg.Manage {
+		return have, fmt.Errorf("stream %s: %s", want.Name, join(differing))
+	}
+	stream, err = p.js.UpdateStream(ctx, apply(have, want))
+	if err != nil {
+		return have, fmt.Errorf("stream %s: %s; update: %w", want.Name, join(differing), err)
+	}
+	p.log.Info("stream brought up to date", zap.String("stream", want.Name), zap.String("changed", join(differing)))
+	return stream.CachedInfo().Config, nil
+}
+
+func join(differing []difference) string {
+	texts := make([]string, len(differing))
+	for i, d := range differing {
+		texts[i] = d.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+func streamError(name string, err error) error {
+	kind := schema.ErrUnavailable
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		kind = schema.ErrStreamMissing
+	}
+	return fmt.Errorf("%w: stream %s: %w", kind, name, err)
+}
+
+// Ready asks JetStream for every stream and returns nil when all are there and as they should be. Otherwise the
+// error says, for the person on call, what is wrong; it wraps one of schema.Err….
+func (p *Publisher) Ready(ctx context.Context) error {
+	if p.stopping.Load() {
+		return schema.ErrStopping
+	}
+	if !p.connected.Load() {
+		return p.unreachable()
+	}
+	if problem := p.streamsProblem.Load(); problem != nil {
+		wake(p.provision)
+		return *problem
+	}
+	for _, kind := range schema.Kinds() {
+		name := kind.Stream(p.cfg.Prefix)
+		if _, err := p.js.Stream(ctx, name); err != nil {
+			wake(p.provision)
+			return streamError(name, err)
+		}
+	}
+	return nil
+}
