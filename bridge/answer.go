@@ -1,0 +1,171 @@
+package bridge
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// retryAfter is what a 503 suggests, in seconds. Mews keeps a schedule of its own; other senders may heed it.
+const retryAfter = "30"
+
+// kind is one row of the table of answers: what a client is told of a failure. word is stable.
+type kind struct {
+	status int
+	word   string
+	detail string
+}
+
+// The answers other than 202. None holds anything of the request or of the fault's own text.
+var (
+	notJSON        = kind{http.StatusBadRequest, "not-json", "The body is not JSON. It is kept in quarantine; send a JSON object."}
+	bodyIncomplete = kind{http.StatusBadRequest, "body-incomplete", "The body ended early or did not arrive in time. Send it again."}
+	unauthorized   = kind{http.StatusUnauthorized, "unauthorized", "The query parameter Token is missing or wrong."}
+	notFound       = kind{http.StatusNotFound, "not-found", "There is nothing at this path. Check the URL given to Mews."}
+	badMethod      = kind{http.StatusMethodNotAllowed, "method-not-allowed", "Webhooks are sent with POST."}
+	tooLarge       = kind{http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit."}
+	badEncoding    = kind{http.StatusUnsupportedMediaType, "unsupported-encoding", "Send the body as it is or with Content-Encoding gzip."}
+
+	unavailable     = kind{http.StatusServiceUnavailable, "nats-unavailable", "NATS cannot be reached. Send the webhook again."}
+	streamMissing   = kind{http.StatusServiceUnavailable, "stream-missing", "The stream for these events is missing. Send the webhook again."}
+	storageRefused  = kind{http.StatusServiceUnavailable, "storage-refused", "JetStream refuses to store the events. Send the webhook again."}
+	notAcknowledged = kind{http.StatusServiceUnavailable, "not-acknowledged", "The events were not acknowledged in time. Send the webhook again."}
+	overloaded      = kind{http.StatusServiceUnavailable, "overloaded", "More arrives than can be stored in time. Send the webhook again."}
+	shuttingDown    = kind{http.StatusServiceUnavailable, "shutting-down", "The bridge is stopping. Send the webhook again."}
+	internal        = kind{http.StatusServiceUnavailable, "internal", "The webhook could not be handled. Send it again."}
+)
+
+// publishFailures maps what a Publisher returns to an answer, in this order.
+var publishFailures = []struct {
+	err  error
+	kind kind
+}{
+	{schema.ErrStopping, shuttingDown},
+	{schema.ErrOverloaded, overloaded},
+	{schema.ErrStreamMissing, streamMissing},
+	{schema.ErrRefused, storageRefused},
+	{schema.ErrUnavailable, unavailable},
+	{schema.ErrNotAcknowledged, notAcknowledged},
+}
+
+func publishFailure(err error) kind {
+	for _, row := range publishFailures {
+		if errors.Is(err, row.err) {
+			return row.kind
+		}
+	}
+	return internal
+}
+
+// failure is an error with its answer. cause is for the log alone.
+type failure struct {
+	kind     kind
+	cause    error
+	delivery schema.DeliveryID
+	offset   int64 // of notJSON
+	limit    int64 // of tooLarge
+}
+
+func (f *failure) Error() string {
+	if f.cause == nil {
+		return f.kind.word
+	}
+	return f.kind.word + ": " + f.cause.Error()
+}
+
+func (f *failure) Unwrap() error { return f.cause }
+
+// problem is the body of an answer other than 202 (RFC 9457). Error is the stable word.
+type problem struct {
+	Type     string            `json:"type"`
+	Title    string            `json:"title"`
+	Status   int               `json:"status"`
+	Detail   string            `json:"detail"`
+	Error    string            `json:"error"`
+	Delivery schema.DeliveryID `json:"delivery,omitempty"`
+	Offset   *int64            `json:"offset,omitempty"`
+	Limit    int64             `json:"limit,omitempty"`
+}
+
+// failureOf turns any error of a handler or of echo into a failure. It is the only place where that happens.
+func failureOf(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	if h, ok := errors.AsType[*echo.HTTPError](err); ok {
+		switch h.Code {
+		case http.StatusNotFound:
+			return &failure{kind: notFound}
+		case http.StatusMethodNotAllowed:
+			return &failure{kind: badMethod}
+		}
+	}
+	return &failure{kind: internal, cause: err}
+}
+
+// answerError writes the answer to an error; echo calls it for every error of a handler and of its own.
+func (b *Bridge) answerError(err error, c echo.Context) {
+	f := failureOf(err)
+	b.logFailure(c, f)
+	if c.Response().Committed {
+		return
+	}
+	p := problem{
+		Type: "about:blank", Title: http.StatusText(f.kind.status), Status: f.kind.status,
+		Detail: f.kind.detail, Error: f.kind.word, Delivery: f.delivery, Limit: f.limit,
+	}
+	if f.kind == notJSON {
+		p.Offset = &f.offset
+	}
+	header := c.Response().Header()
+	if f.kind.status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", retryAfter)
+	}
+	if c.Request().ContentLength != 0 && f.delivery == "" {
+		// The body was not read: reading what a stranger sends, only to keep the connection, is not worth it.
+		header.Set("Connection", "close")
+		b.stopReading(c)
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		body = []byte("{}") // a struct of strings and numbers always marshals
+	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	if err := c.Blob(f.kind.status, "application/problem+json", body); err != nil {
+		b.log.Debug("answer not written", zap.Error(err))
+	}
+}
+
+// stopReading keeps net/http from waiting for the rest of an unread chunked body before it closes the connection.
+func (b *Bridge) stopReading(c echo.Context) {
+	if err := http.NewResponseController(c.Response().Writer).SetReadDeadline(time.Unix(1, 0)); err != nil {
+		b.log.Debug("reading not stopped", zap.Error(err))
+	}
+}
+
+// logFailure writes one record for each webhook that was not stored, and for a stranger's request only at debug. Nothing
+// of the URL is in it but the pattern of the route.
+func (b *Bridge) logFailure(c echo.Context, f *failure) {
+	fields := []zap.Field{
+		zap.String(logReason, f.kind.word), zap.Int(logStatus, f.kind.status),
+		zap.String(logEndpoint, b.cfg.Endpoint), zap.String(logRoute, c.Path()),
+	}
+	if f.delivery != "" {
+		fields = append(fields, zap.String(logDelivery, string(f.delivery)))
+	}
+	if f.cause != nil {
+		fields = append(fields, zap.Error(f.cause))
+	}
+	if f.kind == unauthorized || f.kind == notFound || f.kind == badMethod {
+		b.log.Debug("request refused", fields...)
+		return
+	}
+	b.log.Warn("webhook not stored", fields...)
+}

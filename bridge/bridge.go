@@ -1,0 +1,164 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// Keys of log records.
+const (
+	logReason   = "reason"
+	logStatus   = "status"
+	logEndpoint = "endpoint"
+	logRoute    = "route"
+	logDelivery = "delivery"
+	logAttempt  = "attempt"
+)
+
+// Publisher stores messages durably.
+type Publisher interface {
+	// Publish returns nil when every message is acknowledged by its stream; only then is a webhook
+	// answered 202. Otherwise the error wraps one of schema.Err… and any of the messages may be stored. It
+	// returns when ctx ends at the latest. The messages must not change, even after it has returned.
+	Publish(ctx context.Context, msgs []schema.Message) error
+}
+
+// DefaultMaxInflightBytes bounds the bodies that are handled at a time.
+const DefaultMaxInflightBytes = 256 << 20
+
+// Config is what a Bridge needs. All fields but the last three are required.
+type Config struct {
+	Endpoint    string        // the endpoint's name in logs and message headers; a subject token
+	Path        string        // path of the webhook URL
+	Prefix      string        // first token of every subject
+	Tokens      []Token       // live tokens, at least one
+	MaxBody     func() int64  // largest body in bytes, after inflation
+	AckDeadline time.Duration // from a request's arrival to the last acknowledgement; less than Mews's 5 s
+	RetryWindow time.Duration // how long a delivery that was not answered 2xx waits for its retry
+	Publisher   Publisher
+	Ready       func(context.Context) error // nil when webhooks can be stored
+	Log         *zap.Logger
+
+	MaxInflightBytes int64            // zero means DefaultMaxInflightBytes
+	LedgerSize       int              // open deliveries at most; zero means 100,000
+	Now              func() time.Time // nil means time.Now
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxInflightBytes == 0 {
+		c.MaxInflightBytes = DefaultMaxInflightBytes
+	}
+	if c.LedgerSize == 0 {
+		c.LedgerSize = defaultLedgerSize
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if !schema.IsToken(c.Endpoint) {
+		errs = append(errs, fmt.Errorf("endpoint %q: not a subject token", c.Endpoint))
+	}
+	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, ":*?#") {
+		errs = append(errs, fmt.Errorf("path %q: must begin with / and be a plain path", c.Path))
+	}
+	if len(c.Tokens) == 0 {
+		errs = append(errs, errors.New("tokens: none given"))
+	}
+	if c.AckDeadline <= 0 || c.RetryWindow <= 0 {
+		errs = append(errs, errors.New("ack deadline and retry window: must be more than 0"))
+	}
+	if c.MaxBody == nil || c.Publisher == nil || c.Ready == nil || c.Log == nil {
+		errs = append(errs, errors.New("max body, publisher, ready and log: required"))
+	}
+	return errors.Join(errs...)
+}
+
+// Bridge turns webhooks into messages. Its handlers may be used concurrently.
+type Bridge struct {
+	cfg      Config
+	log      *zap.Logger
+	ledger   *ledger
+	bodies   memory
+	stopping atomic.Bool
+	public   *echo.Echo
+	admin    *echo.Echo
+}
+
+// New returns a Bridge, or everything that is wrong with cfg. It starts nothing.
+func New(cfg Config) (*Bridge, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("configure bridge: %w", err)
+	}
+	b := &Bridge{
+		cfg: cfg, log: cfg.Log,
+		ledger: newLedger(cfg.RetryWindow, cfg.LedgerSize),
+		bodies: memory{limit: cfg.MaxInflightBytes},
+	}
+	b.public = b.newEcho()
+	b.public.POST(cfg.Path, b.receive)
+	b.public.OPTIONS(cfg.Path, onlyPost) // echo would answer 204 by itself
+	b.admin = b.newEcho()
+	b.admin.GET("/livez", live)
+	b.admin.GET("/readyz", b.ready)
+	return b, nil
+}
+
+// newEcho returns a router with our own answers to errors and none of echo's output.
+func (b *Bridge) newEcho() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = b.answerError
+	e.Logger.SetOutput(io.Discard)
+	e.StdLogger = stdlog.New(io.Discard, "", 0)
+	e.Use(b.recovered)
+	return e
+}
+
+func onlyPost(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderAllow, http.MethodPost)
+	return echo.ErrMethodNotAllowed
+}
+
+// recovered turns a panic into an error. A panic's value may hold what was being handled, so only its stack is logged.
+func (b *Bridge) recovered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				b.log.Error("panic in a handler", zap.String(logRoute, c.Path()), zap.String("type", fmt.Sprintf("%T", v)),
+					zap.ByteString("stack", debug.Stack()))
+				err = errors.New("panic")
+			}
+		}()
+		return next(c)
+	}
+}
+
+// Handler serves the public listener: the webhook path and nothing else.
+func (b *Bridge) Handler() http.Handler { return b.public }
+
+// AdminHandler serves /livez and /readyz.
+func (b *Bridge) AdminHandler() http.Handler { return b.admin }
+
+// BeginStop makes /readyz fail, so that no new webhooks are sent here. It may be called more than once.
+func (b *Bridge) BeginStop() { b.stopping.Store(true) }
+
+// OpenDeliveries returns how many deliveries wait for their retry.
+func (b *Bridge) OpenDeliveries() int { return b.ledger.openEntries(b.cfg.Now()) }

@@ -1,0 +1,171 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"slices"
+	"sync"
+	"time"
+
+	"mewsbridge/schema"
+)
+
+// maxAttempts is how often Mews sends a message before it drops it (Mews, Webhooks FAQ).
+const maxAttempts = 3
+
+// defaultLedgerSize bounds the open entries; an entry takes about 200 bytes.
+const defaultLedgerSize = 100_000
+
+// compactAbove is how many taken-over entries are never worth compacting.
+const compactAbove = 64
+
+// key identifies what a sender repeats: the bytes of a body at one endpoint.
+type key struct {
+	digest   [sha256.Size]byte
+	endpoint string
+}
+
+// ledger tells a retry from a new message. Mews gives no id and two different messages can be the same bytes, so
+// identity comes from what we answered: while a sender was not told 2xx, the delivery stays open, and the next
+// identical body that no one else is carrying takes over its delivery id. JetStream then drops what an earlier
+// attempt had already stored. Once told, or after three attempts, an identical body is a new message. The window counts from the
+// first attempt, so that a duplicate window of the same length still knows what that attempt stored.
+//
+// It is kept in memory. A process that dies between storing and answering forgets its entries, and the retry
+// is stored again. An entry whose retries never reach us stays open for the window, and an identical new message
+// within it is taken for the retry.
+//
+// Its methods may be called concurrently.
+type ledger struct {
+	window time.Duration
+	size   int
+
+	mu    sync.Mutex
+	open  map[key][]*entry // oldest first
+	order []*entry         // by when they were opened; taken-over entries stay until they are passed
+	head  int
+	count int
+}
+
+// entry is a delivery whose sender has not been told 2xx.
+type entry struct {
+	key      key
+	delivery schema.DeliveryID
+	attempts int
+	first    time.Time // when the first attempt began
+	expires  time.Time
+	taken    bool
+}
+
+// claim is one attempt under way.
+type claim struct {
+	key      key
+	delivery schema.DeliveryID
+	attempts int // this one included
+	first    time.Time
+}
+
+func newLedger(window time.Duration, size int) *ledger {
+	return &ledger{window: window, size: size, open: map[key][]*entry{}}
+}
+
+// begin starts an attempt: it takes over the oldest open entry of k, or begins a new delivery.
+func (l *ledger) begin(k key, now time.Time) claim {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(now)
+	for len(l.open[k]) > 0 {
+		e := l.open[k][0]
+		l.take(e)
+		if e.expires.After(now) {
+			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first}
+		}
+	}
+	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
+}
+
+// end finishes the attempt. told says that a 2xx was written to the sender.
+func (l *ledger) end(c claim, told bool, now time.Time) {
+	if told || c.attempts >= maxAttempts {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(now)
+	if l.count >= l.size {
+		l.take(l.oldest())
+	}
+	e := &entry{key: c.key, delivery: c.delivery, attempts: c.attempts, first: c.first, expires: c.first.Add(l.window)}
+	l.open[c.key] = append(l.open[c.key], e)
+	l.order = append(l.order, e)
+	l.count++
+	l.compact()
+}
+
+// openEntries returns how many deliveries are open at now.
+func (l *ledger) openEntries(now time.Time) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(now)
+	return l.count
+}
+
+// take closes e, which is open.
+func (l *ledger) take(e *entry) {
+	e.taken = true
+	l.count--
+	waiting := l.open[e.key]
+	if waiting[0] == e { // almost always; copying the rest each time would make a flood of one body quadratic
+		waiting[0] = nil
+		waiting = waiting[1:]
+	} else if i := slices.Index(waiting, e); i > 0 {
+		waiting = slices.Delete(waiting, i, i+1)
+	}
+	if len(waiting) == 0 {
+		delete(l.open, e.key)
+		return
+	}
+	l.open[e.key] = waiting
+}
+
+// oldest returns the open entry that expires first. There is one.
+func (l *ledger) oldest() *entry {
+	for l.order[l.head].taken {
+		l.pass()
+	}
+	return l.order[l.head]
+}
+
+// expire closes the entries whose window has ended.
+func (l *ledger) expire(now time.Time) {
+	for l.head < len(l.order) {
+		e := l.order[l.head]
+		if !e.taken {
+			if e.expires.After(now) {
+				return
+			}
+			l.take(e)
+		}
+		l.pass()
+	}
+}
+
+// compact forgets the taken-over entries behind an open one, so that order stays within a small multiple of what is open.
+func (l *ledger) compact() {
+	if len(l.order)-l.head <= 2*l.count+compactAbove {
+		return
+	}
+	l.order = slices.DeleteFunc(l.order[l.head:], func(e *entry) bool { return e.taken })
+	l.order = slices.Clone(l.order)
+	l.head = 0
+}
+
+// pass forgets the first of order, and gives its memory back from time to time.
+func (l *ledger) pass() {
+	l.order[l.head] = nil
+	l.head++
+	if l.head*2 > len(l.order) {
+		l.order = append([]*entry(nil), l.order[l.head:]...)
+		l.head = 0
+	}
+}

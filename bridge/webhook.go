@@ -1,0 +1,159 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// receive handles one webhook: authenticate, read, parse, split, deliver, answer. Nothing is read, looked up or parsed
+// before the sender is known.
+func (b *Bridge) receive(c echo.Context) error {
+	arrived := time.Now()
+	r := c.Request()
+	if !authenticated(r, b.cfg.Tokens) {
+		return &failure{kind: unauthorized}
+	}
+	zipped, ok := compression(r.Header)
+	if !ok {
+		return &failure{kind: badEncoding}
+	}
+	limit := b.cfg.MaxBody()
+	reserved, ok := reservation(r, zipped, limit)
+	if !ok {
+		return &failure{kind: tooLarge, limit: limit}
+	}
+	if !b.bodies.reserve(reserved) {
+		return &failure{kind: overloaded, cause: errors.New("too many bodies at a time")}
+	}
+	defer b.bodies.release(reserved)
+
+	packed, err := b.read(c, arrived, limit)
+	if err != nil {
+		return err
+	}
+	body, damaged := packed, error(nil)
+	if zipped {
+		body, damaged = inflate(packed, limit)
+	}
+	switch {
+	case errors.Is(damaged, errTooLarge):
+		return &failure{kind: tooLarge, limit: limit}
+	case damaged != nil:
+		body = packed
+	}
+	received := b.cfg.Now()
+	claim := b.ledger.begin(key{digest: sha256.Sum256(body), endpoint: b.cfg.Endpoint}, received)
+	told := false
+	defer func() { b.ledger.end(claim, told, b.cfg.Now()) }()
+
+	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: b.cfg.Endpoint, Prefix: b.cfg.Prefix}
+	d := split(body, damaged, receipt)
+	if err := b.deliver(r, arrived, d.messages); err != nil {
+		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery}
+	}
+	if d.failure != nil {
+		return d.failure // stored in quarantine, and refused
+	}
+	told = b.accept(c, claim, d)
+	return nil
+}
+
+// read takes the body off the connection by the time the events would have to be acknowledged.
+func (b *Bridge) read(c echo.Context, arrived time.Time, limit int64) ([]byte, error) {
+	control := http.NewResponseController(c.Response().Writer)
+	if err := control.SetReadDeadline(arrived.Add(b.cfg.AckDeadline)); err != nil {
+		return nil, fmt.Errorf("bound reading: %w", err)
+	}
+	body, err := readBody(c.Request(), limit)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, &failure{kind: tooLarge, limit: limit}
+	case err != nil:
+		return nil, &failure{kind: bodyIncomplete, cause: errors.New("the sender did not send the whole body")}
+	}
+	// Else the deadline would look like a sender that has gone.
+	if err := control.SetReadDeadline(time.Time{}); err != nil {
+		return nil, &failure{kind: bodyIncomplete, cause: errors.New("the connection is gone")}
+	}
+	return body, nil
+}
+
+// delivery is what a body became.
+type delivery struct {
+	messages               []schema.Message
+	published, quarantined int
+	failure                *failure // the answer when it is not 202, even after all messages are stored
+}
+
+// split makes the messages of a body. What cannot be read is one message for quarantine and a failure; damaged says that
+// the body could not be inflated, and is kept as it came.
+func split(body []byte, damaged error, receipt schema.Receipt) delivery {
+	if damaged != nil {
+		return refuse(body, schema.ReasonInvalidGzip, 0, damaged, receipt)
+	}
+	w, err := schema.Parse(body)
+	if err != nil {
+		if parse, ok := errors.AsType[*schema.ParseError](err); ok {
+			return refuse(body, parse.Reason, parse.Offset, err, receipt)
+		}
+		return refuse(body, schema.ReasonNotJSON, 0, err, receipt)
+	}
+	return delivery{messages: w.Messages(receipt), published: w.Published(), quarantined: w.Quarantined()}
+}
+
+func refuse(body []byte, reason schema.Reason, offset int64, cause error, receipt schema.Receipt) delivery {
+	return delivery{
+		messages: []schema.Message{schema.QuarantineBody(body, reason, offset, receipt)},
+		failure:  &failure{kind: notJSON, cause: cause, delivery: receipt.Delivery, offset: offset},
+	}
+}
+
+// deliver stores the messages. A sender that hangs up does not stop it: what was begun may as well be stored, and the
+// ledger remembers that the sender was not told.
+func (b *Bridge) deliver(r *http.Request, arrived time.Time, msgs []schema.Message) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), arrived.Add(b.cfg.AckDeadline))
+	defer cancel()
+	if len(msgs) == 0 {
+		return nil
+	}
+	return b.cfg.Publisher.Publish(ctx, msgs)
+}
+
+// accept answers 202 and reports whether the answer was written to a sender that was still there.
+func (b *Bridge) accept(c echo.Context, claim claim, d delivery) bool {
+	body := make([]byte, 0, 96)
+	body = append(body, `{"delivery":"`...)
+	body = append(body, claim.delivery...)
+	body = append(body, `","published":`...)
+	body = strconv.AppendInt(body, int64(d.published), 10)
+	body = append(body, `,"quarantined":`...)
+	body = strconv.AppendInt(body, int64(d.quarantined), 10)
+	body = append(body, '}')
+
+	gone := c.Request().Context().Err()
+	c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
+	err := c.Blob(http.StatusAccepted, "application/json", body)
+	if err == nil {
+		err = http.NewResponseController(c.Response().Writer).Flush()
+	}
+	if err = errors.Join(gone, err); err != nil {
+		b.log.Warn("webhook stored, sender not told", zap.String(logReason, "sender-gone"),
+			zap.String(logEndpoint, b.cfg.Endpoint), zap.String(logDelivery, string(claim.delivery)))
+		return false
+	}
+	if entry := b.log.Check(zap.DebugLevel, "webhook stored"); entry != nil {
+		entry.Write(zap.String(logEndpoint, b.cfg.Endpoint), zap.String(logDelivery, string(claim.delivery)),
+			zap.Int(logAttempt, claim.attempts), zap.Int("published", d.published), zap.Int("quarantined", d.quarantined))
+	}
+	return true
+}
