@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
+
+	"mewsbridge/bridge"
+	"mewsbridge/publisher"
+	"mewsbridge/publisher/embedded"
+	"mewsbridge/schema"
+)
+
+// Bounds of the life of a bridge.
+const (
+	stopTimeout  = 10 * time.Second
+	writeTimeout = 10 * time.Second
+	// readTimeout bounds what is read of a request that the bridge does not read itself, such as one refused.
+	readTimeout = 10 * time.Second
+	// embeddedMaxBody is the largest body with an embedded server when none is set.
+	embeddedMaxBody = 4 << 20
+	// unknownMaxBody holds until the server has said its max_payload; NATS's own default is 1 MiB.
+	unknownMaxBody   = 1<<20 - schema.MaxMessageOverhead
+	sampleTick       = time.Second
+	sampleFirst      = 100
+	sampleThereafter = 100
+)
+
+// app is a whole bridge: what serve runs.
+type app struct {
+	cfg *Config
+	log *zap.Logger
+
+	nats      *embedded.Server // nil with an external NATS
+	publisher *publisher.Publisher
+	bridge    *bridge.Bridge
+	public    *listener
+	admin     *listener
+	ownToken  secret // the token that was made; empty when tokens are configured
+
+	undo   []undoStep
+	failed chan error // capacity 2: a listener that ended by itself
+}
+
+// undoStep gives back what newApp acquired.
+type undoStep struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (a *app) onStop(name string, run func(context.Context) error) {
+	a.undo = append(a.undo, undoStep{name, run})
+}
+
+// newApp acquires everything that serve needs, in the order in which it is to be given back reversed: a listener that is
+// taken or a folder that is in use is an error here. When it fails, it has given back what it had.
+func newApp(cfg *Config, log *zap.Logger) (*app, error) {
+	a := &app{cfg: cfg, log: log, failed: make(chan error, 2)}
+	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublisher, a.openBridge, a.openAdmin, a.openPublic} {
+		if err := acquire(); err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+			defer cancel()
+			return nil, errors.Join(err, a.stop(ctx))
+		}
+	}
+	return a, nil
+}
+
+// openTokens makes sure that there is a token.
+func (a *app) openTokens() error {
+	if len(a.cfg.Tokens) > 0 {
+		return nil
+	}
+	var err error
+	a.ownToken, err = ownToken(a.cfg.DataDir)
+	return withCode(exitConfig, err)
+}
+
+func (a *app) openNATS() error {
+	if !a.cfg.Embedded() {
+		return nil
+	}
+	maxPayload := max(a.cfg.MaxBody, embeddedMaxBody) + schema.MaxMessageOverhead
+	s, err := embedded.Start(embedded.Config{
+		StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Listen: a.cfg.NATSListen, MaxPayload: int32(maxPayload), //nolint:gosec // parseSize bounds it
+		Username: a.cfg.NATSUser, Password: string(a.cfg.NATSPassword), Token: string(a.cfg.NATSToken),
+	}, a.log.Named("nats-server"))
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	a.nats = s
+	a.onStop("embedded NATS", func(context.Context) error { return s.Shutdown() })
+	return nil
+}
+
+func (a *app) openPublisher() error {
+	c := a.cfg
+	cfg := publisher.Config{
+		URLs: c.NATSURL, CredsFile: c.NATSCreds, NKeySeedFile: c.NATSNKeySeedFile,
+		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
+		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey,
+		Prefix: c.Prefix, Replicas: c.Replicas, Manage: c.Manage,
+		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow,
+	}
+	if a.nats != nil {
+		cfg.InProcess = a.nats
+	}
+	p, err := publisher.New(cfg, a.log)
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	a.publisher = p
+	a.onStop("publisher", p.Stop)
+	return nil
+}
+
+func (a *app) openBridge() error {
+	secrets := a.cfg.Tokens
+	if a.ownToken != "" {
+		secrets = []secret{a.ownToken}
+	}
+	tokens := make([]bridge.Token, len(secrets))
+	for i, s := range secrets {
+		tokens[i] = bridge.NewToken(string(s))
+	}
+	b, err := bridge.New(bridge.Config{
+		Endpoint: "mews", Path: a.cfg.Path, Prefix: a.cfg.Prefix, Tokens: tokens, MaxBody: a.maxBody,
+		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
+		Publisher: a.publisher, Ready: a.publisher.Ready, Log: a.log,
+	})
+	if err != nil {
+		return withCode(exitConfig, err)
+	}
+	a.bridge = b
+	return nil
+}
+
+// maxBody returns the largest body whose messages the server takes.
+func (a *app) maxBody() int64 {
+	if a.nats != nil {
+		if a.cfg.MaxBody > 0 {
+			return a.cfg.MaxBody
+		}
+		return embeddedMaxBody
+	}
+	limit := int64(unknownMaxBody)
+	if payload := a.publisher.MaxPayload(); payload > 0 {
+		limit = max(payload-schema.MaxMessageOverhead, 0)
+	}
+	if a.cfg.MaxBody > 0 {
+		return min(a.cfg.MaxBody, limit)
+	}
+	return limit
+}
+
+func (a *app) openAdmin() error {
+	l, err := a.listen("admin_listen", a.cfg.AdminListen, a.bridge.AdminHandler(), adminConnections)
+	if err != nil {
+		return err
+	}
+	a.admin = l
+	a.onStop("admin listener", l.shutdown)
+	return nil
+}
+
+// adminConnections is plenty for probes.
+const adminConnections = 100
+
+func (a *app) openPublic() error {
+	l, err := a.listen("listen", a.cfg.Listen, a.bridge.Handler(), a.cfg.MaxConnections)
+	if err != nil {
+		return err
+	}
+	a.public = l
+	a.onStop("webhook listener", l.shutdown)
+	a.onStop("readiness", func(context.Context) error { a.bridge.BeginStop(); return nil })
+	return nil
+}
+
+// listener is an HTTP server on its own address. The goroutine that serves is waited for by shutdown.
+type listener struct {
+	server  *http.Server
+	socket  net.Listener
+	serving sync.WaitGroup
+}
+
+// listen binds the address at once, so that one that is taken is an error at start.
+func (a *app) listen(setting, address string, handler http.Handler, connections int) (*listener, error) {
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, withCode(exitConfig, fmt.Errorf("%s: %w; free the address or set another one", setting, err))
+	}
+	return &listener{
+		socket: netutil.LimitListener(socket, connections),
+		server: &http.Server{
+			Handler: handler, MaxHeaderBytes: a.cfg.MaxHeaderBytes,
+			ReadHeaderTimeout: a.cfg.HeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: a.cfg.IdleTimeout,
+			// net/http's own messages can quote what a client sent.
+			ErrorLog: stdlog.New(io.Discard, "", 0),
+		},
+	}, nil
+}
+
+// serve handles requests until shutdown; an end for another reason is sent to failed.
+func (l *listener) serve(failed chan<- error) {
+	l.serving.Go(func() {
+		if err := l.server.Serve(l.socket); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve %s: %w", l.socket.Addr(), err)
+		}
+	})
+}
+
+// shutdown waits for the requests under way, and ends them when ctx does.
+func (l *listener) shutdown(ctx context.Context) error {
+	err := l.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, l.server.Close())
+	}
+	err = errors.Join(err, l.closeSocket())
+	l.serving.Wait()
+	return err
+}
+
+// closeSocket frees the address even when serve was never called.
+func (l *listener) closeSocket() error {
+	if err := l.socket.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// start makes the streams ready where NATS is there, and serves.
+func (a *app) start(ctx context.Context) error {
+	if err := a.publisher.Start(ctx); err != nil {
+		return fmt.Errorf("start publisher: %w", err)
+	}
+	a.admin.serve(a.failed)
+	a.public.serve(a.failed)
+	return nil
+}
+
+// stop gives everything back in reverse order: readiness, webhooks (waiting for those accepted, and so for their
+// acknowledgements), admin listener, publisher, connection, embedded server. Each step that fails is named; the rest go on. It may be
+// called more than once.
+func (a *app) stop(ctx context.Context) error {
+	var errs []error
+	for len(a.undo) > 0 {
+		last := a.undo[len(a.undo)-1]
+		a.undo = a.undo[:len(a.undo)-1]
+		if err := last.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", last.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}

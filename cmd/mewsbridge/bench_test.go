@@ -1,0 +1,327 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"mewsbridge/bridge"
+	"mewsbridge/cmd/mewsbridge/internal/simulator"
+	"mewsbridge/publisher"
+	"mewsbridge/publisher/natstest"
+	"mewsbridge/schema"
+)
+
+// BenchmarkIngest measures webhooks over real HTTP on loopback into a real server in the same process, so that only the ratios
+// within one run say something. Each cell is measured for the bridge and for two handlers of a few lines, event by event and
+// pipelined; raw/s is what JetStream alone stores of messages of the same size, in atomic batches of 1000 by four publishers.
+func BenchmarkIngest(b *testing.B) {
+	for _, nats := range []struct {
+		name     string
+		replicas int
+		options  []natstest.Option
+	}{
+		{"always", 1, []natstest.Option{natstest.SyncAlways}},
+		{"lazy", 1, nil},
+		{"replicas3", 3, nil},
+		{"replicas3always", 3, []natstest.Option{natstest.SyncAlways}},
+	} {
+		b.Run(nats.name, func(b *testing.B) {
+			var raw float64
+			for _, cell := range []struct{ events, conns int }{
+				{1, 1}, {1, 16}, {1, 128}, {1, 512}, {10, 16}, {10, 64}, {100, 1}, {100, 32}, {500, 16}, {500, 128},
+			} {
+				for _, handler := range []string{"bridge", "plain", "pipelined", "echo"} {
+					name := fmt.Sprintf("events=%d/conns=%d/%s", cell.events, cell.conns, handler)
+					b.Run(name, func(b *testing.B) {
+						servers := []*server.Server{}
+						if nats.replicas == 1 {
+							servers = append(servers, natstest.Start(b, nats.options...))
+						} else {
+							servers = natstest.Cluster(b, nats.replicas, nats.options...)
+						}
+						if raw == 0 {
+							raw = rawRate(b, servers, nats.replicas)
+						}
+						h := benchHandler(b, handler, servers, nats.replicas)
+						rate := drive(b, h, cell.events, cell.conns)
+						b.ReportMetric(rate/raw, "of-raw")
+					})
+				}
+			}
+		})
+	}
+}
+
+const benchPath = "/webhooks/mews"
+
+// benchHandler returns the handler to measure, ready to store.
+func benchHandler(b *testing.B, name string, servers []*server.Server, replicas int) http.Handler {
+	b.Helper()
+	p, err := publisher.New(publisher.Config{
+		URLs: natstest.URLs(servers...), Prefix: "mews", Replicas: replicas, Manage: true, MaxAge: 720 * time.Hour, DuplicateWindow: time.Hour,
+	}, zap.NewNop())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := p.Stop(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	if err := p.Start(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	natstest.Eventually(b, "the publisher to be ready", func() bool { return p.Ready(context.Background()) == nil })
+	switch name {
+	case "bridge", "echo":
+		cfg := bridge.Config{
+			Endpoint: "mews", Path: benchPath, Prefix: "mews", Tokens: []bridge.Token{bridge.NewToken(benchToken)},
+			MaxBody: func() int64 { return 4 << 20 }, AckDeadline: 4 * time.Second, RetryWindow: 30 * time.Minute,
+			Publisher: p, Ready: p.Ready, Log: zap.NewNop(),
+		}
+		if name == "echo" {
+			cfg.Publisher = storesNothing{}
+		}
+		br, err := bridge.New(cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return br.Handler()
+	default:
+		return plainHandler(b, natstest.JetStream(b, servers...), name == "pipelined")
+	}
+}
+
+// storesNothing answers at once: what remains is the cost of HTTP, reading, splitting and building.
+type storesNothing struct{}
+
+func (storesNothing) Publish(context.Context, []schema.Message) error { return nil }
+
+// plainHandler is what one writes by hand: decode, publish each event, wait for the acknowledgements.
+func plainHandler(b *testing.B, js jetstream.JetStream, pipelined bool) http.Handler {
+	type general struct {
+		EnterpriseID string `json:"EnterpriseId"`
+		Events       []struct {
+			Discriminator string
+			Value         struct {
+				ID string `json:"Id"`
+			}
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var g general
+		if err := json.NewDecoder(r.Body).Decode(&g); err != nil {
+			http.Error(w, "not JSON", http.StatusBadRequest)
+			return
+		}
+		delivery := rand.Text()
+		var futures []jetstream.PubAckFuture
+		for i, e := range g.Events {
+			data, err := json.Marshal(map[string]any{
+				"specversion": "1.0", "id": delivery + "-" + strconv.Itoa(i), "source": "/mews/enterprises/" + g.EnterpriseID, "type": "com.mews." + e.Discriminator,
+				"subject": e.Value.ID, "time": time.Now(), "datacontenttype": "application/json", "data": e,
+			})
+			if err != nil {
+				b.Error(err)
+			}
+			m := nats.NewMsg("mews.events." + e.Discriminator + "." + g.EnterpriseID + "." + e.Value.ID)
+			m.Data = data
+			m.Header.Set("Nats-Msg-Id", delivery+"-"+strconv.Itoa(i))
+			m.Header.Set("Content-Type", "application/cloudevents+json")
+			if !pipelined {
+				if _, err := js.PublishMsg(r.Context(), m); err != nil {
+					http.Error(w, "not stored", http.StatusServiceUnavailable)
+					return
+				}
+				continue
+			}
+			future, err := js.PublishMsgAsync(m)
+			if err != nil {
+				http.Error(w, "not stored", http.StatusServiceUnavailable)
+				return
+			}
+			futures = append(futures, future)
+		}
+		for _, f := range futures {
+			select {
+			case <-f.Ok():
+			case <-f.Err():
+				http.Error(w, "not stored", http.StatusServiceUnavailable)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusAccepted)
+	})
+}
+
+const benchToken = "a-token-of-32-characters-0123456"
+
+// drive sends b.N webhooks over conns connections and reports; it returns events per second.
+func drive(b *testing.B, h http.Handler, events, conns int) float64 {
+	b.Helper()
+	s := httptest.NewServer(h)
+	defer s.Close()
+	g := simulator.Generator{Seed: 1, Events: events}
+	requests := make([][]byte, 64)
+	for i := range requests {
+		body := g.Body(i)
+		requests[i] = append(fmt.Appendf(nil, "POST %s?Token=%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", benchPath, benchToken, len(body)), body...)
+	}
+	address := s.Listener.Addr().String()
+	var next atomic.Int64
+	latencies := make([][]time.Duration, conns)
+	var senders sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range conns {
+		senders.Go(func() { latencies[i] = sendAll(b, address, requests, &next) })
+	}
+	senders.Wait()
+	elapsed := b.Elapsed().Seconds()
+	b.StopTimer()
+	all := slices.Concat(latencies...)
+	slices.Sort(all)
+	rate := float64(b.N*events) / elapsed
+	b.ReportMetric(rate, "events/s")
+	b.ReportMetric(float64(b.N)/elapsed, "webhooks/s")
+	b.ReportMetric(float64(all[len(all)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "p99-µs")
+	return rate
+}
+
+// sendAll sends webhooks over one connection until b.N have been sent by all. It speaks just enough HTTP: a whole
+// client would take the cores that are to be measured.
+func sendAll(b *testing.B, address string, requests [][]byte, next *atomic.Int64) []time.Duration {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		b.Error(err)
+		return nil
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	var latencies []time.Duration
+	for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+		start := time.Now()
+		if _, err := conn.Write(requests[n%int64(len(requests))]); err != nil {
+			b.Error(err)
+			return latencies
+		}
+		if err := readAnswer(r); err != nil {
+			b.Error(err)
+			return latencies
+		}
+		latencies = append(latencies, time.Since(start))
+	}
+	return latencies
+}
+
+func readAnswer(r *bufio.Reader) error {
+	line, err := r.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, []byte("HTTP/1.1 202")) {
+		return fmt.Errorf("answer %s", strings.TrimSpace(string(line)))
+	}
+	length := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
+		}
+	}
+	_, err = io.CopyN(io.Discard, r, int64(length))
+	return err
+}
+
+// rawRate is what JetStream alone stores: atomic batches of 1000 messages of the size of ours, four publishers, for 2 s.
+func rawRate(b *testing.B, servers []*server.Server, replicas int) float64 {
+	b.Helper()
+	js := natstest.JetStream(b, servers...)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "RAW", Subjects: []string{"raw.>"}, Replicas: replicas, AllowAtomicPublish: true, AllowDirect: true, Duplicates: time.Hour}); err != nil {
+		b.Fatal(err)
+	}
+	data := make([]byte, 480)
+	var stored atomic.Int64
+	var publishers sync.WaitGroup
+	start := time.Now()
+	end := start.Add(2 * time.Second)
+	for i := range 4 {
+		conn, err := nats.Connect(servers[0].ClientURL())
+		if err != nil {
+			b.Fatal(err)
+		}
+		publishers.Go(func() {
+			defer conn.Close()
+			for n := 0; time.Now().Before(end); n++ {
+				if err := rawBatch(conn, fmt.Sprintf("%d-%d", i, n), data); err != nil {
+					b.Error(err)
+					return
+				}
+				stored.Add(1000)
+			}
+		})
+	}
+	publishers.Wait()
+	rate := float64(stored.Load()) / time.Since(start).Seconds()
+	if err := js.DeleteStream(ctx, "RAW"); err != nil {
+		b.Fatal(err)
+	}
+	return rate
+}
+
+func rawBatch(conn *nats.Conn, id string, data []byte) error {
+	m := nats.NewMsg("")
+	m.Data = data
+	m.Header.Set("Nats-Batch-Id", id)
+	for i := 1; i <= 1000; i++ {
+		m.Subject = "raw.ServiceOrderUpdated.hotel." + id + "-" + strconv.Itoa(i)
+		m.Header["Nats-Msg-Id"] = []string{id + "-" + strconv.Itoa(i)}
+		m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i)}
+		if i == 1000 {
+			break
+		}
+		if err := conn.PublishMsg(m); err != nil {
+			return err
+		}
+	}
+	m.Header.Set("Nats-Batch-Commit", "1")
+	answer, err := conn.RequestMsg(m, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	if bytes.Contains(answer.Data, []byte(`"error"`)) {
+		return fmt.Errorf("raw batch: %s", answer.Data)
+	}
+	return nil
+}

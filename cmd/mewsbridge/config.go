@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// secret is a string that cannot be printed.
+type secret string
+
+func (secret) String() string               { return "[secret]" }
+func (secret) GoString() string             { return "[secret]" }
+func (secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// Config is the whole configuration of serve.
+type Config struct {
+	Listen, AdminListen, Path string
+	Tokens                    []secret
+	TokensFile                string
+	DataDir                   string
+	LogLevel                  zapcore.Level
+
+	NATSURL                            []string
+	NATSListen                         string
+	NATSCreds, NATSNKeySeedFile        string
+	NATSUser                           string
+	NATSPassword, NATSToken            secret
+	NATSTLSCA, NATSTLSCert, NATSTLSKey string
+
+	Prefix                               string
+	Replicas                             int
+	Manage                               bool
+	MaxAge, DuplicateWindow, RetryWindow time.Duration
+	AckDeadline                          time.Duration
+	MaxBody                              int64 // 0: what the server takes
+
+	MaxConnections, MaxHeaderBytes int
+	HeaderTimeout, IdleTimeout     time.Duration
+}
+
+// Embedded reports whether the NATS server runs inside the process.
+func (c *Config) Embedded() bool { return len(c.NATSURL) == 0 }
+
+// sources is where the text of a setting may come from, in order of precedence.
+type sources struct {
+	flags  map[string]string // by flag; only those that were given
+	getenv func(string) string
+	file   configFile
+}
+
+// resolve makes a Config of the sources and the defaults. The error holds every problem, each with the name of its setting.
+func resolve(from sources) (*Config, error) {
+	c := &Config{}
+	var errs []error
+	for _, s := range settings() {
+		text, origin := s.text(from)
+		if err := s.set(c, text); err != nil {
+			errs = append(errs, fmt.Errorf("%s (%s): %w", s.key, origin, err))
+			// The others are held against its default, so that all problems come at once.
+			if err := s.set(c, s.initial); err != nil {
+				errs = append(errs, fmt.Errorf("%s (default): %w", s.key, err))
+			}
+		}
+	}
+	errs = append(errs, from.file.problems...)
+	errs = append(errs, c.readTokensFile(), c.validate())
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// text returns the setting's text and where it comes from.
+func (s setting) text(from sources) (text, origin string) {
+	if v, given := from.flags[s.flag()]; given {
+		return v, "--" + s.flag()
+	}
+	if v := from.getenv(s.env); v != "" {
+		return v, s.env
+	}
+	if v, given := from.file.values[s.key]; given {
+		return v.text, fmt.Sprintf("%s line %d", from.file.name, v.line)
+	}
+	return s.initial, "default"
+}
+
+func (c *Config) readTokensFile() error {
+	if c.TokensFile == "" {
+		return nil
+	}
+	if len(c.Tokens) > 0 {
+		return errors.New("tokens and tokens_file: set one of them")
+	}
+	data, err := os.ReadFile(c.TokensFile)
+	if err != nil {
+		return fmt.Errorf("tokens_file: %w", err)
+	}
+	c.Tokens, err = parseTokens(strings.Fields(string(data)))
+	if err != nil {
+		return fmt.Errorf("tokens_file: %w", err)
+	}
+	if len(c.Tokens) == 0 {
+		return errors.New("tokens_file: no token in it")
+	}
+	return nil
+}
+
+// mewsTimeout is how long Mews waits for an answer (Mews, Webhooks FAQ).
+const mewsTimeout = 5 * time.Second
+
+var prefixPattern = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+
+// validate holds the settings against each other.
+func (c *Config) validate() error {
+	var errs []error
+	need := func(holds bool, format string, args ...any) {
+		if !holds {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	need(isAddress(c.Listen), "listen: %q is not host:port", c.Listen)
+	need(isAddress(c.AdminListen), "admin_listen: %q is not host:port", c.AdminListen)
+	need(c.Listen != c.AdminListen || strings.HasSuffix(c.Listen, ":0"), "admin_listen: the same as listen")
+	need(strings.HasPrefix(c.Path, "/") && !strings.ContainsAny(c.Path, ":*?#% "), "path: %q must begin with / and hold none of : * ? # %% and spaces", c.Path)
+	need(c.DataDir != "", "data_dir: empty")
+	need(prefixPattern.MatchString(c.Prefix), "prefix: %q is not 1 to 32 of a-z 0-9 _ -", c.Prefix)
+	need(c.AckDeadline > 0 && c.AckDeadline < mewsTimeout, "ack_deadline: %v must be more than 0 and less than 5s, when Mews stops waiting", c.AckDeadline)
+	need(c.RetryWindow > 0, "retry_window: must be more than 0")
+	need(c.RetryWindow <= c.DuplicateWindow, "retry_window: %v is longer than duplicate_window, %v: a late retry would be stored twice", c.RetryWindow, c.DuplicateWindow)
+	need(c.MaxAge == 0 || c.DuplicateWindow <= c.MaxAge, "duplicate_window: %v is longer than max_age, %v", c.DuplicateWindow, c.MaxAge)
+	need(c.HeaderTimeout > 0 && c.IdleTimeout > 0, "http.header_timeout and http.idle_timeout: must be more than 0")
+	need(c.Replicas <= 5, "replicas: %d is more than 5", c.Replicas)
+	c.validateNATS(need)
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateNATS(need func(bool, string, ...any)) {
+	if c.Embedded() {
+		need(c.Replicas == 1, "replicas: %d needs a NATS cluster: set nats.url", c.Replicas)
+		need(isAddress(c.NATSListen), "nats.listen: %q is not host:port", c.NATSListen)
+		need(c.NATSCreds == "" && c.NATSNKeySeedFile == "", "nats.creds, nats.nkey_seed_file: only with nats.url")
+		need(c.NATSTLSCA == "" && c.NATSTLSCert == "" && c.NATSTLSKey == "", "nats.tls: only with nats.url")
+	}
+	for i, text := range c.NATSURL {
+		u, err := url.Parse(text)
+		// The URL may hold a password: do not repeat it.
+		need(err == nil && u.Host != "" && isScheme(u.Scheme), "nats.url: number %d is not a URL such as nats://host:4222", i+1)
+	}
+	kinds := 0
+	for _, given := range []bool{c.NATSCreds != "", c.NATSNKeySeedFile != "", c.NATSUser != "", c.NATSToken != ""} {
+		if given {
+			kinds++
+		}
+	}
+	need(kinds <= 1, "nats.creds, nats.nkey_seed_file, nats.user, nats.token: set one of them")
+	need((c.NATSUser == "") == (c.NATSPassword == ""), "nats.user and nats.password: set both")
+	need((c.NATSTLSCert == "") == (c.NATSTLSKey == ""), "nats.tls.cert and nats.tls.key: set both")
+}
+
+func isScheme(s string) bool { return s == "nats" || s == "tls" || s == "ws" || s == "wss" }
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}

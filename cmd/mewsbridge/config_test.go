@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// given returns sources with the given flags, environment and file; each may be empty.
+func given(t *testing.T, flags, env map[string]string, yaml string) sources {
+	t.Helper()
+	name := ""
+	if yaml != "" {
+		name = filepath.Join(t.TempDir(), "mewsbridge.yaml")
+		if err := os.WriteFile(name, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sources{flags: flags, getenv: func(key string) string { return env[key] }, file: readConfigFile(name)}
+}
+
+func mustResolve(t *testing.T, from sources) *Config {
+	t.Helper()
+	c, err := resolve(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestPrecedence(t *testing.T) {
+	const yaml = "ack_deadline: 1s\nreplicas: 3\nnats:\n  url: [nats://a:4222, nats://b:4222]\n"
+	c := mustResolve(t, given(t, nil, nil, yaml))
+	if c.AckDeadline != time.Second || c.Replicas != 3 || len(c.NATSURL) != 2 || c.Prefix != "mews" {
+		t.Errorf("from the file: %v %d %v %s", c.AckDeadline, c.Replicas, c.NATSURL, c.Prefix)
+	}
+	env := map[string]string{"MEWSBRIDGE_ACK_DEADLINE": "2s"}
+	if c = mustResolve(t, given(t, nil, env, yaml)); c.AckDeadline != 2*time.Second || c.Replicas != 3 {
+		t.Errorf("from the environment: %v %d", c.AckDeadline, c.Replicas)
+	}
+	if c = mustResolve(t, given(t, map[string]string{"ack-deadline": "3s"}, env, yaml)); c.AckDeadline != 3*time.Second {
+		t.Errorf("from the flag: %v", c.AckDeadline)
+	}
+}
+
+// TestBadSettings changes one thing in a good configuration at a time; the error names the setting.
+func TestBadSettings(t *testing.T) {
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("shorttoken\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ yaml, want string }{
+		{"listen: 8080", "listen:"},
+		{"admin_listen: here", "admin_listen:"},
+		{"listen: :9000\nadmin_listen: :9000", "admin_listen:"},
+		{"path: webhooks", "path:"},
+		{"path: /a?b", "path:"},
+		{"tokens: [secret-tok]", "tokens (mewsbridge.yaml line 1): token 1"},
+		{"tokens_file: " + tokens, "tokens_file: token 1"},
+		{"tokens_file: /does/not/exist", "tokens_file:"},
+		{"tokens_file: " + tokens + "\ntokens: a-token-that-is-long-enough", "tokens and tokens_file"},
+		{"data_dir: \"\"", "data_dir:"},
+		{"log_level: loud", "log_level"},
+		{"prefix: Me.ws", "prefix:"},
+		{"replicas: 0", "replicas (mewsbridge.yaml line 1)"},
+		{"replicas: three", "replicas (mewsbridge.yaml line 1)"},
+		{"replicas: 3", "replicas: 3 needs a NATS cluster"},
+		{"replicas: 9\nnats: {url: nats://a}", "replicas:"},
+		{"ack_deadline: 5s", "ack_deadline: 5s must be"},
+		{"ack_deadline: 0s", "ack_deadline:"},
+		{"ack_deadline: 4", "ack_deadline (mewsbridge.yaml line 1): not a duration"},
+		{"retry_window: 2h", "retry_window: 2h0m0s is longer than duplicate_window"},
+		{"retry_window: 0s", "retry_window:"},
+		{"max_age: 10m", "duplicate_window: 1h0m0s is longer than max_age"},
+		{"max_age: -1h", "max_age (mewsbridge.yaml line 1): negative"},
+		{"max_body: 4 buckets", "max_body (mewsbridge.yaml line 1)"},
+		{"streams: {manage: \"yes please\"}", "streams.manage"},
+		{"nats: {listen: all}", "nats.listen:"},
+		{"nats: {creds: a}", "nats.creds"},
+		{"nats: {url: \"://user:secret-tok@x\"}", "nats.url: number 1"},
+		{"nats: {url: nats://a, creds: a, nkey_seed_file: b}", "nats.creds, nats.nkey_seed_file"},
+		{"nats: {url: nats://a, user: a}", "nats.user and nats.password"},
+		{"nats: {url: nats://a, tls: {cert: a}}", "nats.tls.cert and nats.tls.key"},
+		{"http: {max_connections: many}", "http.max_connections"},
+		{"http: {idle_timeout: 0s}", "http.idle_timeout"},
+		{"ack_dedline: 1s", "mewsbridge.yaml line 1: unknown key ack_dedline"},
+		{"prefix: mews\nnats:\n  adress: x", "mewsbridge.yaml line 3: unknown key nats.adress"},
+		{"prefix: mews\nprefix: demo", "prefix"},
+		{"prefix: {a: b}", "mewsbridge.yaml line 1: prefix is not a plain value"},
+		{"nats: nats://a", "the file nats holds no keys"},
+		{"- a\n- b", "holds no keys"},
+		{"listen: [", "not valid YAML"},
+	} {
+		_, err := resolve(given(t, nil, nil, test.yaml))
+		if err == nil {
+			t.Errorf("%q: no error", test.yaml)
+			continue
+		}
+		text := regexp.MustCompile(`/\S*/mewsbridge\.yaml`).ReplaceAllString(err.Error(), "mewsbridge.yaml")
+		if !strings.Contains(text, test.want) {
+			t.Errorf("%q: error %q does not say %q", test.yaml, text, test.want)
+		}
+		if strings.Contains(text, "secret-tok") || strings.Contains(text, "shorttoken") {
+			t.Errorf("%q: the error repeats a secret: %q", test.yaml, text)
+		}
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	_, err := resolve(given(t, map[string]string{"replicas": "no"}, map[string]string{"MEWSBRIDGE_TOKENS": "short", "MEWSBRIDGE_PATH": "x"}, "colour: red\nretry_window: 3h\n"))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"replicas (--replicas)", "tokens (MEWSBRIDGE_TOKENS)", "path:", "unknown key colour", "retry_window:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+}
+
+func TestSecretsCannotBePrinted(t *testing.T) {
+	c := mustResolve(t, given(t, nil, map[string]string{
+		"MEWSBRIDGE_TOKENS": "a-very-secret-token", "MEWSBRIDGE_NATS_USER": "u", "MEWSBRIDGE_NATS_PASSWORD": "a-very-secret-password",
+	}, ""))
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, c); strings.Contains(text, "a-very-secret") {
+			t.Errorf("%s prints a secret: %s", format, text)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "512B": 512, "4MiB": 4 << 20, "4 MiB": 4 << 20, "2KiB": 2 << 10, "3MB": 3e6, "1GiB": 1 << 30, "5kB": 5e3} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "MiB", "1.5MiB", "1TiB", "9999GiB", "1 Mi B", "4mib"} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q is %d, want an error", text, got)
+		}
+	}
+}
+
+// TestExampleFile keeps the example complete and equal to the defaults.
+func TestExampleFile(t *testing.T) {
+	const name = "../../deploy/mewsbridge.yaml"
+	example := sources{getenv: func(string) string { return "" }, file: readConfigFile(name)}
+	nothing := sources{getenv: func(string) string { return "" }}
+	if diff := cmp.Diff(mustResolve(t, nothing), mustResolve(t, example)); diff != "" {
+		t.Errorf("the example is not the defaults (-default +example):\n%s", diff)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings() {
+		_, set := example.file.values[s.key]
+		if set != (s.initial != "") {
+			t.Errorf("%s: in the example %v, with a default %v", s.key, set, s.initial != "")
+		}
+		last := s.key[strings.LastIndex(s.key, ".")+1:]
+		if !set && !regexp.MustCompile(`(?m)^ *# +`+last+`:$`).Match(data) {
+			t.Errorf("%s: not in the example", s.key)
+		}
+		if !strings.Contains(string(data), "("+s.env+")") {
+			t.Errorf("%s: the example does not name %s", s.key, s.env)
+		}
+	}
+}

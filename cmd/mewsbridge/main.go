@@ -1,0 +1,66 @@
+// Command mewsbridge takes the webhooks of the Mews hotel system and stores their events in NATS JetStream. It answers
+// 202 only for what is stored.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	env := &environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal stops in order; from then on a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, env, os.Args[1:]))
+}
+
+// environment is what a command may use of the world around it.
+type environment struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+}
+
+// run executes one command and returns its exit code.
+func run(ctx context.Context, env *environment, args []string) int {
+	root := newRootCommand(env)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(env.Stderr, "mewsbridge: %v\n", err)
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	return exitUsage // cobra's own errors: an unknown command or flag
+}
+
+func newRootCommand(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mewsbridge",
+		Short: "Store the webhooks of Mews in NATS JetStream",
+		Long: `mewsbridge takes the webhooks of the Mews hotel system, splits them into single events, and stores
+these durably in NATS JetStream. It answers 202 only for what is stored.
+
+Start it with "mewsbridge serve"; nothing else needs to be installed.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newServeCommand(env), newSendCommand(env), newTailCommand(env), newTokenCommand(env), newVersionCommand(env))
+	return root
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// newToken returns a fresh token: 32 random bytes, URL-safe.
+func newToken() secret {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return secret(base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+// ownToken returns the token kept in the data folder, and makes it the first time. Only its owner can read the file.
+func ownToken(dataDir string) (secret, error) {
+	name := filepath.Join(dataDir, "token")
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeOwnToken(dataDir, name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("token file %s can be read by others: chmod 600 it", name)
+	}
+	t := strings.TrimSpace(string(data))
+	if len(t) < minToken {
+		return "", fmt.Errorf("token file %s holds no token of %d characters: delete it to have one made", name, minToken)
+	}
+	return secret(t), nil
+}
+
+// makeOwnToken writes the file whole or not at all: a half-written token would lock Mews out after a restart.
+func makeOwnToken(dataDir, name string) (secret, error) {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return "", fmt.Errorf("make data dir: %w", err)
+	}
+	t := newToken()
+	file, err := os.CreateTemp(dataDir, ".token-*") // mode 0600
+	if err != nil {
+		return "", fmt.Errorf("write token: %w", err)
+	}
+	_, writeErr := file.WriteString(string(t) + "\n")
+	err = errors.Join(writeErr, file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("write token: %w", errors.Join(err, os.Remove(file.Name())))
+	}
+	return t, nil
+}

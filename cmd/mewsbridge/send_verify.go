@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"mewsbridge/cmd/mewsbridge/internal/simulator"
+	"mewsbridge/schema"
+)
+
+// verifyPatience bounds how long the stream may give nothing while it is read.
+const verifyPatience = 30 * time.Second
+
+// verification counts in the stream what was sent. It takes one byte for each event.
+type verification struct {
+	options   *natsFlags
+	conn      *nats.Conn
+	js        jetstream.JetStream
+	kind      schema.Kind
+	generator *simulator.Generator
+	from      uint64 // the stream's last sequence before sending
+
+	settled []bool  // by webhook: delivered or dropped, not interrupted
+	seen    []uint8 // by event: how often it is in the stream, up to 255
+}
+
+// verdictLine is the result of a verification, in events.
+type verdictLine struct{ sent, stored, duplicates, lost int }
+
+func (v verdictLine) String() string {
+	return fmt.Sprintf("sent %d, stored %d, duplicates %d, lost %d", v.sent, v.stored, v.duplicates, v.lost)
+}
+
+func newVerification(ctx context.Context, o *sendOptions, g *simulator.Generator) (*verification, error) {
+	conn, js, err := o.nats.connect()
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{options: &o.nats, conn: conn, js: js, kind: schema.KindEvent, generator: g,
+		settled: make([]bool, o.webhooks), seen: make([]uint8, o.webhooks*g.PerWebhook())}
+	if g.Integration {
+		v.kind = schema.KindIntegration
+	}
+	stream, err := o.nats.stream(ctx, js, v.kind)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	v.from = stream.CachedInfo().State.LastSeq
+	return v, nil
+}
+
+func (v *verification) close() { v.conn.Close() }
+
+// sent notes the outcome of a webhook. An interrupted one may be stored or not, and is not counted.
+func (v *verification) sent(number int, o simulator.Outcome) { v.settled[number] = !o.Interrupted }
+
+// run reads the stream from where it was before sending to where it is now.
+func (v *verification) run(ctx context.Context) (verdictLine, error) {
+	stream, err := v.options.stream(ctx, v.js, v.kind)
+	if err != nil {
+		return verdictLine{}, err
+	}
+	if state := stream.CachedInfo().State; state.LastSeq > v.from && state.Msgs > 0 {
+		if err := v.read(ctx, stream, state.LastSeq); err != nil {
+			return verdictLine{}, withCode(69, fmt.Errorf("verify: %w", err))
+		}
+	}
+	return v.count(), nil
+}
+
+// read asks for headers only: the subject says which event it is.
+func (v *verification) read(ctx context.Context, stream jetstream.Stream, last uint64) error {
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: v.from + 1, HeadersOnly: true,
+	})
+	if err != nil {
+		return fmt.Errorf("create consumer: %w", err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		return fmt.Errorf("read stream: %w", err)
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextMaxWait(verifyPatience))
+		if err != nil {
+			return fmt.Errorf("read stream: %w", err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("read metadata: %w", err)
+		}
+		v.note(msg.Subject())
+		if meta.Sequence.Stream >= last || meta.NumPending == 0 {
+			return errors.Join(ctx.Err())
+		}
+	}
+}
+
+// note counts the event of that subject when it is one of ours: others may write to the stream meanwhile.
+func (v *verification) note(subject string) {
+	id := subject[strings.LastIndexByte(subject, '.')+1:]
+	if number, ok := simulator.Number(v.generator.Seed, id); ok && number < uint64(len(v.seen)) && v.seen[number] < 255 {
+		v.seen[number]++
+	}
+}
+
+func (v *verification) count() verdictLine {
+	var line verdictLine
+	for webhook, settled := range v.settled {
+		if !settled {
+			continue
+		}
+		per := v.generator.PerWebhook()
+		for _, n := range v.seen[webhook*per : (webhook+1)*per] {
+			line.sent++
+			if n == 0 {
+				line.lost++
+				continue
+			}
+			line.stored++
+			line.duplicates += int(n) - 1
+		}
+	}
+	return line
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// setting is one row of the table of settings: a key of the configuration file, an environment variable and a flag of
+// serve, all for one field of Config.
+type setting struct {
+	key     string // in the file; dots nest
+	env     string
+	initial string // the default, as it would be written
+	help    string
+	set     func(c *Config, text string) error
+}
+
+// flag returns the name of the setting's flag.
+func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
+
+// settings returns the table, in the order in which help and documentation show it.
+func settings() []setting {
+	text := func(field func(*Config) *string) func(*Config, string) error {
+		return func(c *Config, v string) error { *field(c) = v; return nil }
+	}
+	hidden := func(field func(*Config) *secret) func(*Config, string) error {
+		return func(c *Config, v string) error { *field(c) = secret(v); return nil }
+	}
+	list := func(field func(*Config) *[]string) func(*Config, string) error {
+		return func(c *Config, v string) error { *field(c) = splitList([]string{v}); return nil }
+	}
+	span := func(field func(*Config) *time.Duration) func(*Config, string) error {
+		return func(c *Config, v string) error { return parseSpan(field(c), v) }
+	}
+	number := func(field func(*Config) *int) func(*Config, string) error {
+		return func(c *Config, v string) error { return parseNumber(field(c), v) }
+	}
+	return []setting{
+		{"listen", "MEWSBRIDGE_LISTEN", ":8080", "address for webhooks", text(func(c *Config) *string { return &c.Listen })},
+		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez and /readyz", text(func(c *Config) *string { return &c.AdminListen })},
+		{"path", "MEWSBRIDGE_PATH", "/webhooks/mews", "path of the webhook URL", text(func(c *Config) *string { return &c.Path })},
+		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated; none: one is made and kept in the data dir", setTokens},
+		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line", text(func(c *Config) *string { return &c.TokensFile })},
+		{"data_dir", "MEWSBRIDGE_DATA_DIR", "data", "folder of the embedded server's streams and of the token", text(func(c *Config) *string { return &c.DataDir })},
+		{"log_level", "MEWSBRIDGE_LOG_LEVEL", "info", "debug, info, warn or error", setLogLevel},
+
+		{"nats.url", "NATS_URL", "", "servers of a NATS cluster, comma separated; none: the embedded server", list(func(c *Config) *[]string { return &c.NATSURL })},
+		{"nats.listen", "MEWSBRIDGE_NATS_LISTEN", "127.0.0.1:4222", "address of the embedded server", text(func(c *Config) *string { return &c.NATSListen })},
+		{"nats.creds", "NATS_CREDS", "", "credentials file", text(func(c *Config) *string { return &c.NATSCreds })},
+		{"nats.nkey_seed_file", "MEWSBRIDGE_NATS_NKEY_SEED_FILE", "", "file with an nkey seed", text(func(c *Config) *string { return &c.NATSNKeySeedFile })},
+		{"nats.user", "MEWSBRIDGE_NATS_USER", "", "user name", text(func(c *Config) *string { return &c.NATSUser })},
+		{"nats.password", "MEWSBRIDGE_NATS_PASSWORD", "", "password of the user", hidden(func(c *Config) *secret { return &c.NATSPassword })},
+		{"nats.token", "MEWSBRIDGE_NATS_TOKEN", "", "token; an embedded server asks it of every client", hidden(func(c *Config) *secret { return &c.NATSToken })},
+		{"nats.tls.ca", "MEWSBRIDGE_NATS_TLS_CA", "", "PEM file with the certificate authority", text(func(c *Config) *string { return &c.NATSTLSCA })},
+		{"nats.tls.cert", "MEWSBRIDGE_NATS_TLS_CERT", "", "PEM file with the client certificate", text(func(c *Config) *string { return &c.NATSTLSCert })},
+		{"nats.tls.key", "MEWSBRIDGE_NATS_TLS_KEY", "", "PEM file with its key", text(func(c *Config) *string { return &c.NATSTLSKey })},
+
+		{"prefix", "MEWSBRIDGE_PREFIX", "mews", "first token of the subjects; upper case: of the streams' names", text(func(c *Config) *string { return &c.Prefix })},
+		{"replicas", "MEWSBRIDGE_REPLICAS", "1", "replicas of each stream", number(func(c *Config) *int { return &c.Replicas })},
+		{"streams.manage", "MEWSBRIDGE_STREAMS_MANAGE", "true", "create the streams and bring them up to date; false: only check them", setManage},
+		{"max_age", "MEWSBRIDGE_MAX_AGE", "720h", "how long the streams keep a message; 0s: for ever", span(func(c *Config) *time.Duration { return &c.MaxAge })},
+		{"duplicate_window", "MEWSBRIDGE_DUPLICATE_WINDOW", "1h", "how long the streams remember message ids", span(func(c *Config) *time.Duration { return &c.DuplicateWindow })},
+		{"retry_window", "MEWSBRIDGE_RETRY_WINDOW", "30m", "how long a webhook that was not answered 2xx is expected again", span(func(c *Config) *time.Duration { return &c.RetryWindow })},
+		{"ack_deadline", "MEWSBRIDGE_ACK_DEADLINE", "4s", "time from a webhook's arrival to its last acknowledgement; less than 5s", span(func(c *Config) *time.Duration { return &c.AckDeadline })},
+		{"max_body", "MEWSBRIDGE_MAX_BODY", "", "largest webhook, for example 4MiB; none: 4MiB embedded, else what the server's max_payload leaves", setMaxBody},
+
+		{"http.max_connections", "MEWSBRIDGE_HTTP_MAX_CONNECTIONS", "10000", "connections for webhooks at a time", number(func(c *Config) *int { return &c.MaxConnections })},
+		{"http.max_header_bytes", "MEWSBRIDGE_HTTP_MAX_HEADER_BYTES", "16384", "size of a request's headers", number(func(c *Config) *int { return &c.MaxHeaderBytes })},
+		{"http.header_timeout", "MEWSBRIDGE_HTTP_HEADER_TIMEOUT", "5s", "time to send a request's headers", span(func(c *Config) *time.Duration { return &c.HeaderTimeout })},
+		{"http.idle_timeout", "MEWSBRIDGE_HTTP_IDLE_TIMEOUT", "2m", "how long an idle connection is kept", span(func(c *Config) *time.Duration { return &c.IdleTimeout })},
+	}
+}
+
+// minToken is the fewest characters of a token that is not to be guessed.
+const minToken = 16
+
+// setTokens takes in tokens, and never repeats one in an error.
+func setTokens(c *Config, text string) error {
+	tokens, err := parseTokens(splitList([]string{text}))
+	c.Tokens = tokens
+	return err
+}
+
+func parseTokens(texts []string) ([]secret, error) {
+	var tokens []secret
+	for i, t := range texts {
+		if len(t) < minToken {
+			return nil, fmt.Errorf("token %d has fewer than %d characters", i+1, minToken)
+		}
+		tokens = append(tokens, secret(t))
+	}
+	return tokens, nil
+}
+
+func setLogLevel(c *Config, text string) error {
+	level, err := zapcore.ParseLevel(text)
+	if err != nil || level > zapcore.ErrorLevel {
+		return errors.New("not debug, info, warn or error")
+	}
+	c.LogLevel = level
+	return nil
+}
+
+func setManage(c *Config, text string) error {
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return errors.New("not true or false")
+	}
+	c.Manage = v
+	return nil
+}
+
+func setMaxBody(c *Config, text string) error {
+	if text == "" {
+		c.MaxBody = 0
+		return nil
+	}
+	size, err := parseSize(text)
+	c.MaxBody = size
+	return err
+}
+
+func parseSpan(to *time.Duration, text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return errors.New(`not a duration such as "4s", "30m" or "720h"`)
+	}
+	if d < 0 {
+		return errors.New("negative")
+	}
+	*to = d
+	return nil
+}
+
+func parseNumber(to *int, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return errors.New("not a whole number of 1 or more")
+	}
+	*to = n
+	return nil
+}
+
+// parseSize reads a number of bytes: "1048576", "1MiB", "1MB".
+func parseSize(text string) (int64, error) {
+	bad := errors.New(`not a size such as "4MiB"`)
+	digits := strings.TrimRight(text, "kKMGiB ")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 1 {
+		return 0, bad
+	}
+	factor, known := map[string]int64{
+		"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9,
+	}[strings.TrimSpace(text[len(digits):])]
+	if !known || n > math.MaxInt32/factor {
+		return 0, bad
+	}
+	return n * factor, nil
+}
