@@ -39,7 +39,7 @@ type Publisher interface {
 // DefaultMaxInflightBytes bounds the bodies that are handled at a time.
 const DefaultMaxInflightBytes = 256 << 20
 
-// Config is what a Bridge needs. All fields but the last three are required.
+// Config is what a Bridge needs. All fields but Admin and the last three are required.
 type Config struct {
 	Endpoint    string        // the endpoint's name in logs and message headers; a subject token
 	Path        string        // path of the webhook URL
@@ -52,9 +52,17 @@ type Config struct {
 	Ready       func(context.Context) error // nil when webhooks can be stored
 	Log         *zap.Logger
 
+	// Admin is served on the admin listener beside /livez and /readyz.
+	Admin []AdminRoute
 	MaxInflightBytes int64            // zero means DefaultMaxInflightBytes
 	LedgerSize       int              // open deliveries at most; zero means 100,000
 	Now              func() time.Time // nil means time.Now
+}
+
+// AdminRoute is one more path of the admin listener, for GET. A path that ends in * serves everything below.
+type AdminRoute struct {
+	Path    string
+	Handler http.Handler
 }
 
 func (c Config) withDefaults() Config {
@@ -118,6 +126,9 @@ func New(cfg Config) (*Bridge, error) {
 	b.admin = b.newEcho()
 	b.admin.GET("/livez", live)
 	b.admin.GET("/readyz", b.ready)
+	for _, route := range cfg.Admin {
+		b.admin.GET(route.Path, echo.WrapHandler(route.Handler))
+	}
 	return b, nil
 }
 
@@ -154,7 +165,7 @@ func (b *Bridge) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 // Handler serves the public listener: the webhook path and nothing else.
 func (b *Bridge) Handler() http.Handler { return b.public }
 
-// AdminHandler serves /livez and /readyz.
+// AdminHandler serves /livez, /readyz and what Config.Admin adds.
 func (b *Bridge) AdminHandler() http.Handler { return b.admin }
 
 // BeginStop makes /readyz fail, so that no new webhooks are sent here. It may be called more than once.
