@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/nats-io/nats-server/v2/server"
 
 	"mewsbridge/bridge"
 	"mewsbridge/publisher/natstest"
@@ -40,11 +39,11 @@ type chunked struct{ io.Reader }
 
 // TestAnswers is the table of answers: for each request the status, the body, and what is in the streams.
 func TestAnswers(t *testing.T) {
-	t.Run("one server", func(t *testing.T) { testAnswers(t, []*server.Server{natstest.Start(t)}) })
+	t.Run("one server", func(t *testing.T) { testAnswers(t, []*natstest.Server{natstest.Start(t)}) })
 	t.Run("three replicas", func(t *testing.T) { testAnswers(t, natstest.Cluster(t, 3)) })
 }
 
-func testAnswers(t *testing.T, servers []*server.Server) {
+func testAnswers(t *testing.T, servers []*natstest.Server) {
 	two := general(event("ServiceOrderUpdated", "r1"), event("CustomerAdded", "c1"))
 	gzipHeader := http.Header{"Content-Encoding": {"gzip"}}
 	tooDeep := strings.Repeat("[", 100_000)

@@ -53,7 +53,7 @@ type Config struct {
 	Log         *zap.Logger
 
 	// Admin is served on the admin listener beside /livez and /readyz.
-	Admin []AdminRoute
+	Admin            []AdminRoute
 	MaxInflightBytes int64            // zero means DefaultMaxInflightBytes
 	LedgerSize       int              // open deliveries at most; zero means 100,000
 	Now              func() time.Time // nil means time.Now

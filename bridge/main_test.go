@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -39,7 +38,7 @@ const (
 
 // rig is a bridge over real HTTP, a real publisher and a real server.
 type rig struct {
-	server *server.Server
+	server *natstest.Server
 	bridge *bridge.Bridge
 	http   *httptest.Server
 	js     jetstream.JetStream
@@ -48,11 +47,11 @@ type rig struct {
 
 func newRig(t testing.TB, change func(*bridge.Config)) *rig {
 	t.Helper()
-	return newRigOn(t, []*server.Server{natstest.Start(t)}, change)
+	return newRigOn(t, []*natstest.Server{natstest.Start(t)}, change)
 }
 
 // newRigOn makes a rig over one server, or over a cluster with as many replicas. The streams are empty.
-func newRigOn(t testing.TB, servers []*server.Server, change func(*bridge.Config)) *rig {
+func newRigOn(t testing.TB, servers []*natstest.Server, change func(*bridge.Config)) *rig {
 	t.Helper()
 	p, err := publisher.New(publisher.Config{
 		URLs: natstest.URLs(servers...), Prefix: "mews", Replicas: len(servers), Manage: true,

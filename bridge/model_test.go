@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
 
@@ -98,11 +97,11 @@ type inside struct {
 //     the sender drops none of them;
 //   - without such an overlap, each message is stored once, however often it was retried, and a dropped one at most once.
 func TestRetryLedgerModel(t *testing.T) {
-	t.Run("one server", func(t *testing.T) { testRetryLedgerModel(t, []*server.Server{natstest.Start(t)}) })
+	t.Run("one server", func(t *testing.T) { testRetryLedgerModel(t, []*natstest.Server{natstest.Start(t)}) })
 	t.Run("three replicas", func(t *testing.T) { testRetryLedgerModel(t, natstest.Cluster(t, 3)) })
 }
 
-func testRetryLedgerModel(t *testing.T, servers []*server.Server) {
+func testRetryLedgerModel(t *testing.T, servers []*natstest.Server) {
 	f := &faulty{hold: make(chan chan struct{})}
 	var clock atomic.Int64
 	r := newRigOn(t, servers, func(c *bridge.Config) {

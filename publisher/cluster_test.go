@@ -7,14 +7,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"mewsbridge/publisher"
 	"mewsbridge/publisher/natstest"
 )
 
-func clusterConfig(servers []*server.Server) publisher.Config {
+func clusterConfig(servers []*natstest.Server) publisher.Config {
 	cfg := testConfig(natstest.URLs(servers...)...)
 	cfg.Replicas = 3
 	return cfg
@@ -100,7 +99,7 @@ func TestClusterSurvivesLossOfTheLeader(t *testing.T) {
 		t.Fatalf("the stream has %d replicas, want 3", got)
 	}
 	leader := stream.CachedInfo().Cluster.Leader
-	index := slices.IndexFunc(servers, func(s *server.Server) bool { return s.Name() == leader })
+	index := slices.IndexFunc(servers, func(s *natstest.Server) bool { return s.Name() == leader })
 	natstest.Stop(servers[index])
 
 	before := l.count()

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"mewsbridge/publisher"
@@ -20,7 +19,7 @@ import (
 
 // rig is a real server with a publisher and a second connection to look at and to meddle with the streams.
 type rig struct {
-	server *server.Server
+	server *natstest.Server
 	js     jetstream.JetStream
 	p      *publisher.Publisher
 }

@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
@@ -53,7 +52,7 @@ func BenchmarkIngest(b *testing.B) {
 				for _, handler := range []string{"bridge", "plain", "pipelined", "echo"} {
 					name := fmt.Sprintf("events=%d/conns=%d/%s", cell.events, cell.conns, handler)
 					b.Run(name, func(b *testing.B) {
-						servers := []*server.Server{}
+						servers := []*natstest.Server{}
 						if nats.replicas == 1 {
 							servers = append(servers, natstest.Start(b, nats.options...))
 						} else {
@@ -75,7 +74,7 @@ func BenchmarkIngest(b *testing.B) {
 const benchPath = "/webhooks/mews"
 
 // benchHandler returns the handler to measure, ready to store.
-func benchHandler(b *testing.B, name string, servers []*server.Server, replicas int) http.Handler {
+func benchHandler(b *testing.B, name string, servers []*natstest.Server, replicas int) http.Handler {
 	b.Helper()
 	p, err := publisher.New(publisher.Config{
 		URLs: natstest.URLs(servers...), Prefix: "mews", Replicas: replicas, Manage: true, MaxAge: 720 * time.Hour, DuplicateWindow: time.Hour,
@@ -263,7 +262,7 @@ func readAnswer(r *bufio.Reader) error {
 }
 
 // rawRate is what JetStream alone stores: atomic batches of 1000 messages of the size of ours, four publishers, for 2 s.
-func rawRate(b *testing.B, servers []*server.Server, replicas int) float64 {
+func rawRate(b *testing.B, servers []*natstest.Server, replicas int) float64 {
 	b.Helper()
 	js := natstest.JetStream(b, servers...)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

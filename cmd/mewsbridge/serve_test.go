@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -228,7 +227,7 @@ func TestServeOnACluster(t *testing.T) {
 	var answers sync.WaitGroup
 	var mu sync.Mutex
 	accepted := map[string]bool{}
-	var killed *server.Server
+	var killed *natstest.Server
 	for i := range 300 {
 		if i == 150 { // in the middle of the load
 			killed = servers[0]

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,66 +21,56 @@ type Option func(*server.Options)
 // SyncAlways has the server fsync each write before it acknowledges.
 func SyncAlways(o *server.Options) { o.SyncAlways = true }
 
-// Port has the server listen on a port of 127.0.0.1 chosen before.
-func Port(port int) Option { return func(o *server.Options) { o.Port = port } }
-
-// StoreDir has the server keep its streams in dir, so that a later one can find them.
-func StoreDir(dir string) Option { return func(o *server.Options) { o.StoreDir = dir } }
-
-// Start runs one server with JetStream until the test ends, on a port that stays the test's own while the server is down.
-func Start(tb testing.TB, options ...Option) *server.Server {
-	tb.Helper()
-	o := &server.Options{
-		Host: "127.0.0.1", JetStream: true, StoreDir: tb.TempDir(),
-		NoSigs: true, NoLog: true, MaxPayload: 8 << 20,
-	}
-	for _, option := range options {
-		option(o)
-	}
-	if o.Port == 0 {
-		o.Port = reservePort(tb)
-	}
-	return run(tb, o)
+// Server is a running nats-server and the options it was started with.
+type Server struct {
+	*server.Server
+	options server.Options
 }
 
-func run(tb testing.TB, o *server.Options) *server.Server {
+// Start runs one server with JetStream until the test ends, on a port that stays the test's own while the server is down.
+func Start(tb testing.TB, options ...Option) *Server {
 	tb.Helper()
-	s, err := server.NewServer(o)
+	o := server.Options{
+		Host: "127.0.0.1", Port: reservePort(tb), JetStream: true, StoreDir: tb.TempDir(),
+		NoSigs: true, NoLog: true, MaxPayload: 8 << 20,
+	}
+	return run(tb, o, options)
+}
+
+func run(tb testing.TB, o server.Options, options []Option) *Server {
+	tb.Helper()
+	for _, option := range options {
+		option(&o)
+	}
+	s, err := server.NewServer(o.Clone()) // the server changes what it is given
 	if err != nil {
 		tb.Fatalf("make nats-server: %v", err)
 	}
 	s.Start()
-	tb.Cleanup(func() { Stop(s) })
+	tb.Cleanup(func() { stop(s) })
 	if !s.ReadyForConnections(patience) {
 		tb.Fatal("nats-server is not ready")
 	}
-	return s
+	return &Server{s, o}
 }
 
 // Stop ends the server and waits for it. It may be called more than once.
-func Stop(s *server.Server) {
+func Stop(s *Server) { stop(s.Server) }
+
+func stop(s *server.Server) {
 	s.Shutdown()
 	s.WaitForShutdown()
 }
 
-// Restart stops s and starts a server with its port and its streams.
-func Restart(tb testing.TB, s *server.Server, options ...Option) *server.Server {
+// Restart stops s, if it still runs, and starts a server with its options: the same port and the same streams.
+func Restart(tb testing.TB, s *Server, options ...Option) *Server {
 	tb.Helper()
-	address, err := url.Parse(s.ClientURL())
-	if err != nil {
-		tb.Fatalf("parse client URL: %v", err)
-	}
-	port, err := strconv.Atoi(address.Port())
-	if err != nil {
-		tb.Fatalf("parse port: %v", err)
-	}
-	dir := s.StoreDir()
 	Stop(s)
-	return Start(tb, append([]Option{Port(port), StoreDir(strings.TrimSuffix(dir, "/jetstream"))}, options...)...)
+	return run(tb, s.options, options)
 }
 
 // Cluster runs n servers with JetStream as one cluster until the test ends.
-func Cluster(tb testing.TB, n int, options ...Option) []*server.Server {
+func Cluster(tb testing.TB, n int, options ...Option) []*Server {
 	tb.Helper()
 	ports := make([]int, n)
 	var routes []*url.URL
@@ -91,7 +79,7 @@ func Cluster(tb testing.TB, n int, options ...Option) []*server.Server {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", ports[i])})
 	}
 	dir := tb.TempDir()
-	servers := make([]*server.Server, n)
+	servers := make([]*Server, n)
 	for i := range servers {
 		name := fmt.Sprintf("node%d", i+1)
 		servers[i] = Start(tb, append([]Option{func(o *server.Options) {
@@ -105,7 +93,7 @@ func Cluster(tb testing.TB, n int, options ...Option) []*server.Server {
 }
 
 // WaitForLeader waits until the cluster can create streams.
-func WaitForLeader(tb testing.TB, servers []*server.Server) {
+func WaitForLeader(tb testing.TB, servers []*Server) {
 	tb.Helper()
 	Eventually(tb, "a JetStream meta leader with all peers", func() bool {
 		for _, s := range servers {
@@ -118,7 +106,7 @@ func WaitForLeader(tb testing.TB, servers []*server.Server) {
 }
 
 // URLs returns the client URLs of the servers.
-func URLs(servers ...*server.Server) []string {
+func URLs(servers ...*Server) []string {
 	urls := make([]string, len(servers))
 	for i, s := range servers {
 		urls[i] = s.ClientURL()
@@ -127,7 +115,7 @@ func URLs(servers ...*server.Server) []string {
 }
 
 // JetStream connects to the servers until the test ends.
-func JetStream(tb testing.TB, servers ...*server.Server) jetstream.JetStream {
+func JetStream(tb testing.TB, servers ...*Server) jetstream.JetStream {
 	tb.Helper()
 	var urls string
 	for _, u := range URLs(servers...) {
