@@ -6,40 +6,40 @@ type Discriminator string
 
 // The discriminators that the documentation of General webhooks lists.
 const (
-	ServiceOrderUpdated  Discriminator = "ServiceOrderUpdated" // a reservation
-	ResourceUpdated      Discriminator = "ResourceUpdated"
-	MessageAdded         Discriminator = "MessageAdded"
-	ResourceBlockUpdated Discriminator = "ResourceBlockUpdated"
-	CustomerAdded        Discriminator = "CustomerAdded"
-	CustomerUpdated      Discriminator = "CustomerUpdated"
-	PaymentUpdated       Discriminator = "PaymentUpdated"
+	DiscriminatorServiceOrderUpdated  Discriminator = "ServiceOrderUpdated" // a reservation
+	DiscriminatorResourceUpdated      Discriminator = "ResourceUpdated"
+	DiscriminatorMessageAdded         Discriminator = "MessageAdded"
+	DiscriminatorResourceBlockUpdated Discriminator = "ResourceBlockUpdated"
+	DiscriminatorCustomerAdded        Discriminator = "CustomerAdded"
+	DiscriminatorCustomerUpdated      Discriminator = "CustomerUpdated"
+	DiscriminatorPaymentUpdated       Discriminator = "PaymentUpdated"
 )
 
 // KnownDiscriminators returns the documented discriminators, in the order of the documentation.
 func KnownDiscriminators() []Discriminator {
 	return []Discriminator{
-		ServiceOrderUpdated, ResourceUpdated, MessageAdded, ResourceBlockUpdated,
-		CustomerAdded, CustomerUpdated, PaymentUpdated,
+		DiscriminatorServiceOrderUpdated, DiscriminatorResourceUpdated, DiscriminatorMessageAdded, DiscriminatorResourceBlockUpdated,
+		DiscriminatorCustomerAdded, DiscriminatorCustomerUpdated, DiscriminatorPaymentUpdated,
 	}
 }
 
 // discriminatorOf converts b without an allocation when it is a documented discriminator.
 func discriminatorOf(b []byte) Discriminator {
 	switch Discriminator(b) {
-	case ServiceOrderUpdated:
-		return ServiceOrderUpdated
-	case ResourceUpdated:
-		return ResourceUpdated
-	case MessageAdded:
-		return MessageAdded
-	case ResourceBlockUpdated:
-		return ResourceBlockUpdated
-	case CustomerAdded:
-		return CustomerAdded
-	case CustomerUpdated:
-		return CustomerUpdated
-	case PaymentUpdated:
-		return PaymentUpdated
+	case DiscriminatorServiceOrderUpdated:
+		return DiscriminatorServiceOrderUpdated
+	case DiscriminatorResourceUpdated:
+		return DiscriminatorResourceUpdated
+	case DiscriminatorMessageAdded:
+		return DiscriminatorMessageAdded
+	case DiscriminatorResourceBlockUpdated:
+		return DiscriminatorResourceBlockUpdated
+	case DiscriminatorCustomerAdded:
+		return DiscriminatorCustomerAdded
+	case DiscriminatorCustomerUpdated:
+		return DiscriminatorCustomerUpdated
+	case DiscriminatorPaymentUpdated:
+		return DiscriminatorPaymentUpdated
 	default:
 		return Discriminator(b)
 	}
@@ -51,19 +51,19 @@ type Action string
 
 // The actions that the documentation of Integration webhooks lists.
 const (
-	IntegrationCreated       Action = "IntegrationCreated" // carries an AccessToken
-	IntegrationEnabled       Action = "IntegrationEnabled"
-	IntegrationDisabled      Action = "IntegrationDisabled"
-	IntegrationCanceled      Action = "IntegrationCanceled"
-	IntegrationReinstated    Action = "IntegrationReinstated"
-	IntegrationDeleted       Action = "IntegrationDeleted"
-	IntegrationAPIKeyCreated Action = "IntegrationApiKeyCreated" // carries an ApiKey
+	ActionIntegrationCreated       Action = "IntegrationCreated" // carries an AccessToken
+	ActionIntegrationEnabled       Action = "IntegrationEnabled"
+	ActionIntegrationDisabled      Action = "IntegrationDisabled"
+	ActionIntegrationCanceled      Action = "IntegrationCanceled"
+	ActionIntegrationReinstated    Action = "IntegrationReinstated"
+	ActionIntegrationDeleted       Action = "IntegrationDeleted"
+	ActionIntegrationAPIKeyCreated Action = "IntegrationApiKeyCreated" // carries an ApiKey
 )
 
 // KnownActions returns the documented actions, in the order of the documentation.
 func KnownActions() []Action {
 	return []Action{
-		IntegrationCreated, IntegrationEnabled, IntegrationDisabled, IntegrationCanceled,
-		IntegrationReinstated, IntegrationDeleted, IntegrationAPIKeyCreated,
+		ActionIntegrationCreated, ActionIntegrationEnabled, ActionIntegrationDisabled, ActionIntegrationCanceled,
+		ActionIntegrationReinstated, ActionIntegrationDeleted, ActionIntegrationAPIKeyCreated,
 	}
 }

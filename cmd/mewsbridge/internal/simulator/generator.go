@@ -65,14 +65,14 @@ func (g *Generator) integration(number int, random *rand.Rand) []byte {
 	b := appendString([]byte(`{"Action":`), action)
 	b = fmt.Appendf(b, `,"Data":{"Integration":{"Id":"%s","Name":"Integration %d"}`, EntityID(g.Seed, uint64(number)), number+1)
 	switch schema.Action(action) {
-	case schema.IntegrationCreated:
+	case schema.ActionIntegrationCreated:
 		b = fmt.Appendf(b, `,"Enterprise":{"Id":"%s","Name":"Hotel %d"},"Service":{"Id":"%s","Name":"Stay"}`+
 			`,"Requestor":{"Name":"Simulated Person","Email":"person@example.com"},"AccessToken":"%s"`+
 			`,"CreatedUtc":"%s","IsEnabled":true`, drawnID(g.Seed, hotel), hotel+1,
 			drawnID(g.Seed, 2*enterprises+hotel), credential(random), instant(number))
-	case schema.IntegrationDeleted:
+	case schema.ActionIntegrationDeleted:
 		b = fmt.Appendf(b, `,"DeletedUtc":"%s"`, instant(number))
-	case schema.IntegrationAPIKeyCreated:
+	case schema.ActionIntegrationAPIKeyCreated:
 		b = fmt.Appendf(b, `,"ApiKey":"%s"`, credential(random))
 	}
 	return append(b, `}}`...)
