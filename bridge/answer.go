@@ -155,7 +155,7 @@ func (b *Bridge) stopReading(c echo.Context) {
 func (b *Bridge) logFailure(c echo.Context, f *failure) {
 	fields := []zap.Field{
 		zap.String(logReason, f.kind.word), zap.Int(logStatus, f.kind.status),
-		zap.String(logEndpoint, b.cfg.Endpoint), zap.String(logRoute, c.Path()),
+		zap.String(logEndpoint, b.endpointOf(c.Path())), zap.String(logRoute, c.Path()),
 	}
 	if f.delivery != "" {
 		fields = append(fields, zap.String(logDelivery, string(f.delivery)))

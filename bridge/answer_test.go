@@ -182,7 +182,7 @@ func TestPublishFailures(t *testing.T) {
 	} {
 		t.Run(word, func(t *testing.T) {
 			r := newRig(t, func(c *bridge.Config) {
-				c.Publisher = publisherFunc(func(context.Context, []schema.Message) error { return fmt.Errorf("%w: %w", err, secret) })
+				c.Endpoints[0].Publisher = publisherFunc(func(context.Context, []schema.Message) error { return fmt.Errorf("%w: %w", err, secret) })
 			})
 			for _, body := range []string{general(event("New", "n1")), "not JSON"} {
 				a := r.post(t, body)
@@ -200,7 +200,7 @@ func TestPublishFailures(t *testing.T) {
 func TestNotAcknowledgedByTheDeadline(t *testing.T) {
 	r := newRig(t, func(c *bridge.Config) {
 		c.AckDeadline = 50 * time.Millisecond
-		c.Publisher = publisherFunc(func(ctx context.Context, _ []schema.Message) error {
+		c.Endpoints[0].Publisher = publisherFunc(func(ctx context.Context, _ []schema.Message) error {
 			<-ctx.Done()
 			return schema.ErrNotAcknowledged
 		})
@@ -212,7 +212,7 @@ func TestNotAcknowledgedByTheDeadline(t *testing.T) {
 
 func TestPanicIsAnAnswer(t *testing.T) {
 	r := newRig(t, func(c *bridge.Config) {
-		c.Publisher = publisherFunc(func(context.Context, []schema.Message) error { panic("AccessToken") })
+		c.Endpoints[0].Publisher = publisherFunc(func(context.Context, []schema.Message) error { panic("AccessToken") })
 	})
 	if a := r.post(t, general(event("New", "n1"))); a.status != 503 || a.body["error"] != "internal" {
 		t.Errorf("answer %d %v", a.status, a.body)
@@ -265,8 +265,8 @@ func TestRetryTakesOverAndRepeatIsNew(t *testing.T) {
 func TestGzipIsNotPartOfAMessage(t *testing.T) {
 	fail := true
 	r := newRig(t, func(c *bridge.Config) {
-		real := c.Publisher
-		c.Publisher = publisherFunc(func(ctx context.Context, msgs []schema.Message) error {
+		real := c.Endpoints[0].Publisher
+		c.Endpoints[0].Publisher = publisherFunc(func(ctx context.Context, msgs []schema.Message) error {
 			if err := real.Publish(ctx, msgs); err != nil || !fail {
 				return err
 			}
@@ -295,8 +295,8 @@ func TestGzipIsNotPartOfAMessage(t *testing.T) {
 func TestHangingUpDoesNotStopThePublish(t *testing.T) {
 	begun, goOn, result := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	r := newRig(t, func(c *bridge.Config) {
-		real := c.Publisher
-		c.Publisher = publisherFunc(func(ctx context.Context, msgs []schema.Message) error {
+		real := c.Endpoints[0].Publisher
+		c.Endpoints[0].Publisher = publisherFunc(func(ctx context.Context, msgs []schema.Message) error {
 			close(begun)
 			<-goOn
 			err := real.Publish(ctx, msgs)

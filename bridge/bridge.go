@@ -8,7 +8,6 @@ import (
 	stdlog "log"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,15 +40,11 @@ const DefaultMaxInflightBytes = 256 << 20
 
 // Config is what a Bridge needs. All fields but Admin and the last three are required.
 type Config struct {
-	Endpoint    string        // the endpoint's name in logs and message headers; a subject token
-	Path        string        // path of the webhook URL
-	Prefix      string        // first token of every subject
-	Tokens      []Token       // live tokens, at least one
-	MaxBody     func() int64  // largest body in bytes, after inflation
-	AckDeadline time.Duration // from a request's arrival to the last acknowledgement; less than Mews's 5 s
-	RetryWindow time.Duration // how long a delivery that was not answered 2xx waits for its retry
-	Publisher   Publisher
-	Ready       func(context.Context) error // nil when webhooks can be stored
+	Endpoints   []Endpoint                  // at least one; they share the ledger of retries and the memory for bodies
+	MaxBody     func() int64                // largest body in bytes, after inflation
+	AckDeadline time.Duration               // from a request's arrival to the last acknowledgement; less than Mews's 5 s
+	RetryWindow time.Duration               // how long a delivery that was not answered 2xx waits for its retry
+	Ready       func(context.Context) error // nil when the webhooks of every endpoint can be stored
 	Log         *zap.Logger
 
 	// Admin is served on the admin listener beside /livez and /readyz.
@@ -80,20 +75,12 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	var errs []error
-	if !schema.IsToken(c.Endpoint) {
-		errs = append(errs, fmt.Errorf("endpoint %q: not a subject token", c.Endpoint))
-	}
-	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, ":*?#") {
-		errs = append(errs, fmt.Errorf("path %q: must begin with / and be a plain path", c.Path))
-	}
-	if len(c.Tokens) == 0 {
-		errs = append(errs, errors.New("tokens: none given"))
-	}
+	errs = append(errs, validateEndpoints(c.Endpoints))
 	if c.AckDeadline <= 0 || c.RetryWindow <= 0 {
 		errs = append(errs, errors.New("ack deadline and retry window: must be more than 0"))
 	}
-	if c.MaxBody == nil || c.Publisher == nil || c.Ready == nil || c.Log == nil {
-		errs = append(errs, errors.New("max body, publisher, ready and log: required"))
+	if c.MaxBody == nil || c.Ready == nil || c.Log == nil {
+		errs = append(errs, errors.New("max body, ready and log: required"))
 	}
 	return errors.Join(errs...)
 }
@@ -121,8 +108,10 @@ func New(cfg Config) (*Bridge, error) {
 		bodies: memory{limit: cfg.MaxInflightBytes},
 	}
 	b.public = b.newEcho()
-	b.public.POST(cfg.Path, b.receive)
-	b.public.OPTIONS(cfg.Path, onlyPost) // echo would answer 204 by itself
+	for _, e := range cfg.Endpoints {
+		b.public.POST(e.Path, (&endpoint{b, e}).receive)
+		b.public.OPTIONS(e.Path, onlyPost) // echo would answer 204 by itself
+	}
 	b.admin = b.newEcho()
 	b.admin.GET("/livez", live)
 	b.admin.GET("/readyz", b.ready)
@@ -162,7 +151,7 @@ func (b *Bridge) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// Handler serves the public listener: the webhook path and nothing else.
+// Handler serves the public listener: the paths of the endpoints and nothing else.
 func (b *Bridge) Handler() http.Handler { return b.public }
 
 // AdminHandler serves /livez, /readyz and what Config.Admin adds.

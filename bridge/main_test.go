@@ -73,10 +73,10 @@ func newRigOn(t testing.TB, servers []*natstest.Server, change func(*bridge.Conf
 	natstest.Eventually(t, "the publisher to be ready", func() bool { return p.Ready(context.Background()) == nil })
 
 	cfg := bridge.Config{
-		Endpoint: "mews", Path: path, Prefix: "mews",
-		Tokens:  []bridge.Token{bridge.NewToken("another-live-token-0123456789"), bridge.NewToken(token)},
+		Endpoints: []bridge.Endpoint{{Name: "mews", Path: path, Prefix: "mews", Publisher: p, Tokens: tokenSet(t,
+			bridge.NewToken("another", "another-live-token-0123456789"), bridge.NewToken("mews", token))}},
 		MaxBody: func() int64 { return limit }, AckDeadline: 4 * time.Second, RetryWindow: 30 * time.Minute,
-		Publisher: p, Ready: p.Ready, Log: zap.NewNop(),
+		Ready: p.Ready, Log: zap.NewNop(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -92,6 +92,15 @@ func newRigOn(t testing.TB, servers []*natstest.Server, change func(*bridge.Conf
 	r := &rig{server: servers[0], bridge: b, http: h, js: natstest.JetStream(t, servers...)}
 	r.purge(t)
 	return r
+}
+
+func tokenSet(t testing.TB, tokens ...bridge.Token) *bridge.TokenSet {
+	t.Helper()
+	set, err := bridge.NewTokenSet(tokens...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 // purge empties the streams, which other tests on the same servers may have filled.
@@ -119,7 +128,12 @@ type answer struct {
 
 func (r *rig) post(t testing.TB, body string) answer {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, r.url(), strings.NewReader(body))
+	return r.postTo(t, path+"?Token="+token, body)
+}
+
+func (r *rig) postTo(t testing.TB, target, body string) answer {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, r.http.URL+target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

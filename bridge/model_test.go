@@ -105,7 +105,7 @@ func testRetryLedgerModel(t *testing.T, servers []*natstest.Server) {
 	f := &faulty{hold: make(chan chan struct{})}
 	var clock atomic.Int64
 	r := newRigOn(t, servers, func(c *bridge.Config) {
-		f.real, c.Publisher = c.Publisher, f
+		f.real, c.Endpoints[0].Publisher = c.Endpoints[0].Publisher, f
 		c.Now = func() time.Time { return time.Unix(clock.Load(), 0) }
 	})
 	var request atomic.Pointer[inside]

@@ -2,21 +2,22 @@ package bridge
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
 
-// Token is a secret that Mews sends in the query string. Only its digest is kept, so that no log, error or panic can
-// show it.
+// Token is a secret that Mews sends in the query string, and the name under which people know it. Of the secret only the digest is
+// kept, so that no log, error or panic can show it.
 type Token struct {
+	name   string
 	digest [sha256.Size]byte
 }
 
-// NewToken returns the token for a secret.
-func NewToken(secret string) Token { return Token{digest: sha256.Sum256([]byte(secret))} }
+// NewToken returns the token of that name for a secret. The name is public: it appears in metrics and errors.
+func NewToken(name, secret string) Token {
+	return Token{name: name, digest: sha256.Sum256([]byte(secret))}
+}
 
 // String returns a placeholder.
 func (Token) String() string { return "[secret]" }
@@ -29,18 +30,6 @@ func (Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
 
 // MarshalText returns a placeholder.
 func (Token) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
-
-// authenticated reports whether the query holds exactly one parameter token, by any case, and it is a live one. Every
-// live token is compared, in constant time: the answer's time tells nothing of any.
-func authenticated(r *http.Request, live []Token) bool {
-	secret, ok := tokenParameter(r.URL.RawQuery)
-	digest := sha256.Sum256([]byte(secret))
-	match := 0
-	for i := range live {
-		match |= subtle.ConstantTimeCompare(digest[:], live[i].digest[:])
-	}
-	return ok && match == 1
-}
 
 // tokenParameter returns the value of the one parameter named token, by any case.
 func tokenParameter(rawQuery string) (secret string, ok bool) {

@@ -17,27 +17,27 @@ import (
 
 // receive handles one webhook: authenticate, read, parse, split, deliver, answer. Nothing is read, looked up or parsed
 // before the sender is known.
-func (b *Bridge) receive(c echo.Context) error {
+func (e *endpoint) receive(c echo.Context) error {
 	arrived := time.Now()
 	r := c.Request()
-	if !authenticated(r, b.cfg.Tokens) {
+	if !e.Tokens.authenticate(r, e.cfg.Now()) {
 		return &failure{kind: unauthorized}
 	}
 	zipped, ok := compression(r.Header)
 	if !ok {
 		return &failure{kind: badEncoding}
 	}
-	limit := b.cfg.MaxBody()
+	limit := e.cfg.MaxBody()
 	reserved, ok := reservation(r, zipped, limit)
 	if !ok {
 		return &failure{kind: tooLarge, limit: limit}
 	}
-	if !b.bodies.reserve(reserved) {
+	if !e.bodies.reserve(reserved) {
 		return &failure{kind: overloaded, cause: errors.New("too many bodies at a time")}
 	}
-	defer b.bodies.release(reserved)
+	defer e.bodies.release(reserved)
 
-	packed, err := b.read(c, arrived, limit)
+	packed, err := e.read(c, arrived, limit)
 	if err != nil {
 		return err
 	}
@@ -51,27 +51,27 @@ func (b *Bridge) receive(c echo.Context) error {
 	case damaged != nil:
 		body = packed
 	}
-	received := b.cfg.Now()
-	claim := b.ledger.begin(key{digest: sha256.Sum256(body), endpoint: b.cfg.Endpoint}, received)
+	received := e.cfg.Now()
+	claim := e.ledger.begin(key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
 	told := false
-	defer func() { b.ledger.end(claim, told, b.cfg.Now()) }()
+	defer func() { e.ledger.end(claim, told, e.cfg.Now()) }()
 
-	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: b.cfg.Endpoint, Prefix: b.cfg.Prefix}
+	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix}
 	d := split(body, damaged, receipt)
-	if err := b.deliver(r, arrived, d.messages); err != nil {
+	if err := e.deliver(r, arrived, d.messages); err != nil {
 		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery}
 	}
 	if d.failure != nil {
 		return d.failure // stored in quarantine, and refused
 	}
-	told = b.accept(c, claim, d)
+	told = e.accept(c, claim, d)
 	return nil
 }
 
 // read takes the body off the connection by the time the events would have to be acknowledged.
-func (b *Bridge) read(c echo.Context, arrived time.Time, limit int64) ([]byte, error) {
+func (e *endpoint) read(c echo.Context, arrived time.Time, limit int64) ([]byte, error) {
 	control := http.NewResponseController(c.Response().Writer)
-	if err := control.SetReadDeadline(arrived.Add(b.cfg.AckDeadline)); err != nil {
+	if err := control.SetReadDeadline(arrived.Add(e.cfg.AckDeadline)); err != nil {
 		return nil, fmt.Errorf("bound reading: %w", err)
 	}
 	body, err := readBody(c.Request(), limit)
@@ -120,17 +120,17 @@ func refuse(body []byte, reason schema.Reason, offset int64, cause error, receip
 
 // deliver stores the messages. A sender that hangs up does not stop it: what was begun may as well be stored, and the
 // ledger remembers that the sender was not told.
-func (b *Bridge) deliver(r *http.Request, arrived time.Time, msgs []schema.Message) error {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), arrived.Add(b.cfg.AckDeadline))
+func (e *endpoint) deliver(r *http.Request, arrived time.Time, msgs []schema.Message) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), arrived.Add(e.cfg.AckDeadline))
 	defer cancel()
 	if len(msgs) == 0 {
 		return nil
 	}
-	return b.cfg.Publisher.Publish(ctx, msgs)
+	return e.Publisher.Publish(ctx, msgs)
 }
 
 // accept answers 202 and reports whether the answer was written to a sender that was still there.
-func (b *Bridge) accept(c echo.Context, claim claim, d delivery) bool {
+func (e *endpoint) accept(c echo.Context, claim claim, d delivery) bool {
 	body := make([]byte, 0, 96)
 	body = append(body, `{"delivery":"`...)
 	body = append(body, claim.delivery...)
@@ -147,12 +147,12 @@ func (b *Bridge) accept(c echo.Context, claim claim, d delivery) bool {
 		err = http.NewResponseController(c.Response().Writer).Flush()
 	}
 	if err = errors.Join(gone, err); err != nil {
-		b.log.Warn("webhook stored, sender not told", zap.String(logReason, "sender-gone"),
-			zap.String(logEndpoint, b.cfg.Endpoint), zap.String(logDelivery, string(claim.delivery)))
+		e.log.Warn("webhook stored, sender not told", zap.String(logReason, "sender-gone"),
+			zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)))
 		return false
 	}
-	if entry := b.log.Check(zap.DebugLevel, "webhook stored"); entry != nil {
-		entry.Write(zap.String(logEndpoint, b.cfg.Endpoint), zap.String(logDelivery, string(claim.delivery)),
+	if entry := e.log.Check(zap.DebugLevel, "webhook stored"); entry != nil {
+		entry.Write(zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)),
 			zap.Int(logAttempt, claim.attempts), zap.Int("published", d.published), zap.Int("quarantined", d.quarantined))
 	}
 	return true

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,12 +42,12 @@ type app struct {
 	cfg *Config
 	log *zap.Logger
 
-	nats      *embedded.Server // nil with an external NATS
-	publisher *publisher.Publisher
-	bridge    *bridge.Bridge
-	public    *listener
-	admin     *listener
-	ownToken  secret // the token that was made; empty when tokens are configured
+	nats       *embedded.Server       // nil with an external NATS
+	publishers []*publisher.Publisher // one for each prefix, in the order of Config.prefixes
+	bridge     *bridge.Bridge
+	public     *listener
+	admin      *listener
+	ownToken   secret // the token that was made; empty when tokens are configured
 
 	undo   []undoStep
 	failed chan error // capacity 2: a listener that ended by itself
@@ -66,7 +67,7 @@ func (a *app) onStop(name string, run func(context.Context) error) {
 // taken or a folder that is in use is an error here. When it fails, it has given back what it had.
 func newApp(cfg *Config, log *zap.Logger) (*app, error) {
 	a := &app{cfg: cfg, log: log, failed: make(chan error, 2)}
-	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublisher, a.openBridge, a.openAdmin, a.openPublic} {
+	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublishers, a.openBridge, a.openAdmin, a.openPublic} {
 		if err := acquire(); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
@@ -76,9 +77,9 @@ func newApp(cfg *Config, log *zap.Logger) (*app, error) {
 	return a, nil
 }
 
-// openTokens makes sure that there is a token.
+// openTokens makes sure that there is a token: endpoints that are listed have theirs.
 func (a *app) openTokens() error {
-	if len(a.cfg.Tokens) > 0 {
+	if len(a.cfg.Endpoints[0].Tokens) > 0 {
 		return nil
 	}
 	var err error
@@ -103,13 +104,23 @@ func (a *app) openNATS() error {
 	return nil
 }
 
-func (a *app) openPublisher() error {
+// openPublishers makes a publisher, with a connection of its own, for each prefix: the streams of one do not wait for those of another.
+func (a *app) openPublishers() error {
+	for _, prefix := range a.cfg.prefixes() {
+		if err := a.openPublisher(prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) openPublisher(prefix string) error {
 	c := a.cfg
 	cfg := publisher.Config{
 		URLs: c.NATSURL, CredsFile: c.NATSCreds, NKeySeedFile: c.NATSNKeySeedFile,
 		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
 		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey,
-		Prefix: c.Prefix, Replicas: c.Replicas, Manage: c.Manage,
+		Prefix: prefix, Replicas: c.Replicas, Manage: c.Manage,
 		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow,
 	}
 	if a.nats != nil {
@@ -119,29 +130,53 @@ func (a *app) openPublisher() error {
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
-	a.publisher = p
-	a.onStop("publisher", p.Stop)
+	a.publishers = append(a.publishers, p)
+	a.onStop("publisher of "+prefix, p.Stop)
 	return nil
 }
 
 func (a *app) openBridge() error {
-	secrets := a.cfg.Tokens
-	if a.ownToken != "" {
-		secrets = []secret{a.ownToken}
-	}
-	tokens := make([]bridge.Token, len(secrets))
-	for i, s := range secrets {
-		tokens[i] = bridge.NewToken(string(s))
+	endpoints, err := a.endpoints()
+	if err != nil {
+		return withCode(exitConfig, err)
 	}
 	b, err := bridge.New(bridge.Config{
-		Endpoint: "mews", Path: a.cfg.Path, Prefix: a.cfg.Prefix, Tokens: tokens, MaxBody: a.maxBody,
+		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
-		Publisher: a.publisher, Ready: a.publisher.Ready, Log: a.log,
+		Ready: a.ready, Log: a.log,
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
 	a.bridge = b
+	return nil
+}
+
+// endpoints returns what the bridge serves.
+func (a *app) endpoints() ([]bridge.Endpoint, error) {
+	var endpoints []bridge.Endpoint
+	for _, e := range a.cfg.Endpoints {
+		live := e.Tokens
+		if a.ownToken != "" {
+			live = []namedToken{{ownTokenName, a.ownToken}}
+		}
+		tokens, err := newTokenSet(live)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.setting("tokens"), err)
+		}
+		publisher := a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)]
+		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher})
+	}
+	return endpoints, nil
+}
+
+// ready returns nil when the events of every endpoint can be stored, otherwise what is wrong with the first that cannot.
+func (a *app) ready(ctx context.Context) error {
+	for _, p := range a.publishers {
+		if err := p.Ready(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -154,7 +189,7 @@ func (a *app) maxBody() int64 {
 		return embeddedMaxBody
 	}
 	limit := int64(unknownMaxBody)
-	if payload := a.publisher.MaxPayload(); payload > 0 {
+	if payload := a.publishers[0].MaxPayload(); payload > 0 {
 		limit = max(payload-schema.MaxMessageOverhead, 0)
 	}
 	if a.cfg.MaxBody > 0 {
@@ -241,8 +276,10 @@ func (l *listener) closeSocket() error {
 
 // start makes the streams ready where NATS is there, and serves.
 func (a *app) start(ctx context.Context) error {
-	if err := a.publisher.Start(ctx); err != nil {
-		return fmt.Errorf("start publisher: %w", err)
+	for _, p := range a.publishers {
+		if err := p.Start(ctx); err != nil {
+			return fmt.Errorf("start publisher: %w", err)
+		}
 	}
 	a.admin.serve(a.failed)
 	a.public.serve(a.failed)

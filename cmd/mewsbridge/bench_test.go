@@ -95,13 +95,17 @@ func benchHandler(b *testing.B, name string, servers []*natstest.Server, replica
 	natstest.Eventually(b, "the publisher to be ready", func() bool { return p.Ready(context.Background()) == nil })
 	switch name {
 	case "bridge", "echo":
+		tokens, err := bridge.NewTokenSet(bridge.NewToken("mews", benchToken))
+		if err != nil {
+			b.Fatal(err)
+		}
 		cfg := bridge.Config{
-			Endpoint: "mews", Path: benchPath, Prefix: "mews", Tokens: []bridge.Token{bridge.NewToken(benchToken)},
-			MaxBody: func() int64 { return 4 << 20 }, AckDeadline: 4 * time.Second, RetryWindow: 30 * time.Minute,
-			Publisher: p, Ready: p.Ready, Log: zap.NewNop(),
+			Endpoints: []bridge.Endpoint{{Name: "mews", Path: benchPath, Prefix: "mews", Tokens: tokens, Publisher: p}},
+			MaxBody:   func() int64 { return 4 << 20 }, AckDeadline: 4 * time.Second, RetryWindow: 30 * time.Minute,
+			Ready: p.Ready, Log: zap.NewNop(),
 		}
 		if name == "echo" {
-			cfg.Publisher = storesNothing{}
+			cfg.Endpoints[0].Publisher = storesNothing{}
 		}
 		br, err := bridge.New(cfg)
 		if err != nil {

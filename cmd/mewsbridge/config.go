@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -22,11 +21,10 @@ func (secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
 
 // Config is the whole configuration of serve.
 type Config struct {
-	Listen, AdminListen, Path string
-	Tokens                    []secret
-	TokensFile                string
-	DataDir                   string
-	LogLevel                  zapcore.Level
+	Listen, AdminListen string
+	Endpoints           []endpointConfig
+	DataDir             string
+	LogLevel            zapcore.Level
 
 	NATSURL                            []string
 	NATSListen                         string
@@ -35,7 +33,6 @@ type Config struct {
 	NATSPassword, NATSToken            secret
 	NATSTLSCA, NATSTLSCert, NATSTLSKey string
 
-	Prefix                               string
 	Replicas                             int
 	Manage                               bool
 	MaxAge, DuplicateWindow, RetryWindow time.Duration
@@ -58,7 +55,7 @@ type sources struct {
 
 // resolve makes a Config of the sources and the defaults. The error holds every problem, each with the name of its setting.
 func resolve(from sources) (*Config, error) {
-	c := &Config{}
+	c := &Config{Endpoints: []endpointConfig{{Name: defaultEndpoint}}}
 	var errs []error
 	for _, s := range settings() {
 		text, origin := s.text(from)
@@ -71,12 +68,15 @@ func resolve(from sources) (*Config, error) {
 		}
 	}
 	errs = append(errs, from.file.problems...)
-	errs = append(errs, c.readTokensFile(), c.validate())
+	errs = append(errs, c.resolveEndpoints(from), c.validate())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
+
+// fromDefault is the origin of a setting that is not set.
+const fromDefault = "default"
 
 // text returns the setting's text and where it comes from.
 func (s setting) text(from sources) (text, origin string) {
@@ -89,28 +89,7 @@ func (s setting) text(from sources) (text, origin string) {
 	if v, given := from.file.values[s.key]; given {
 		return v.text, fmt.Sprintf("%s line %d", from.file.name, v.line)
 	}
-	return s.initial, "default"
-}
-
-func (c *Config) readTokensFile() error {
-	if c.TokensFile == "" {
-		return nil
-	}
-	if len(c.Tokens) > 0 {
-		return errors.New("tokens and tokens_file: set one of them")
-	}
-	data, err := os.ReadFile(c.TokensFile)
-	if err != nil {
-		return fmt.Errorf("tokens_file: %w", err)
-	}
-	c.Tokens, err = parseTokens(strings.Fields(string(data)))
-	if err != nil {
-		return fmt.Errorf("tokens_file: %w", err)
-	}
-	if len(c.Tokens) == 0 {
-		return errors.New("tokens_file: no token in it")
-	}
-	return nil
+	return s.initial, fromDefault
 }
 
 // mewsTimeout is how long Mews waits for an answer (Mews, Webhooks FAQ).
@@ -129,9 +108,8 @@ func (c *Config) validate() error {
 	need(isAddress(c.Listen), "listen: %q is not host:port", c.Listen)
 	need(isAddress(c.AdminListen), "admin_listen: %q is not host:port", c.AdminListen)
 	need(c.Listen != c.AdminListen || strings.HasSuffix(c.Listen, ":0"), "admin_listen: the same as listen")
-	need(strings.HasPrefix(c.Path, "/") && !strings.ContainsAny(c.Path, ":*?#% "), "path: %q must begin with / and hold none of : * ? # %% and spaces", c.Path)
+	c.validateEndpoints(need)
 	need(c.DataDir != "", "data_dir: empty")
-	need(prefixPattern.MatchString(c.Prefix), "prefix: %q is not 1 to 32 of a-z 0-9 _ -", c.Prefix)
 	need(c.AckDeadline > 0 && c.AckDeadline < mewsTimeout, "ack_deadline: %v must be more than 0 and less than 5s, when Mews stops waiting", c.AckDeadline)
 	need(c.RetryWindow > 0, "retry_window: must be more than 0")
 	need(c.RetryWindow <= c.DuplicateWindow, "retry_window: %v is longer than duplicate_window, %v: a late retry would be stored twice", c.RetryWindow, c.DuplicateWindow)

@@ -37,8 +37,8 @@ func mustResolve(t *testing.T, from sources) *Config {
 func TestPrecedence(t *testing.T) {
 	const yaml = "ack_deadline: 1s\nreplicas: 3\nnats:\n  url: [nats://a:4222, nats://b:4222]\n"
 	c := mustResolve(t, given(t, nil, nil, yaml))
-	if c.AckDeadline != time.Second || c.Replicas != 3 || len(c.NATSURL) != 2 || c.Prefix != "mews" {
-		t.Errorf("from the file: %v %d %v %s", c.AckDeadline, c.Replicas, c.NATSURL, c.Prefix)
+	if c.AckDeadline != time.Second || c.Replicas != 3 || len(c.NATSURL) != 2 || c.Endpoints[0].Prefix != "mews" {
+		t.Errorf("from the file: %v %d %v %s", c.AckDeadline, c.Replicas, c.NATSURL, c.Endpoints[0].Prefix)
 	}
 	env := map[string]string{"MEWSBRIDGE_ACK_DEADLINE": "2s"}
 	if c = mustResolve(t, given(t, nil, env, yaml)); c.AckDeadline != 2*time.Second || c.Replicas != 3 {
@@ -46,6 +46,31 @@ func TestPrecedence(t *testing.T) {
 	}
 	if c = mustResolve(t, given(t, map[string]string{"ack-deadline": "3s"}, env, yaml)); c.AckDeadline != 3*time.Second {
 		t.Errorf("from the flag: %v", c.AckDeadline)
+	}
+}
+
+// endpointYAML is an element of endpoints with which nothing is wrong but perhaps its name and path.
+func endpointYAML(name, path string) string {
+	return fmt.Sprintf("{name: %s, path: %s, prefix: mews, tokens: [secret-token-of-length]}", name, path)
+}
+
+func TestEndpoints(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("# rotated in May\n\nnew:the-new-token-0123456789\n  the-old-token-0123456789\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := mustResolve(t, given(t, nil, nil, "endpoints:\n- "+endpointYAML("demo", "/demo")+"\n- {name: live, path: /live, prefix: live, tokens_file: "+file+"}\n"))
+	want := []endpointConfig{
+		{Name: "demo", Path: "/demo", Prefix: "mews", Tokens: []namedToken{{"1", "secret-token-of-length"}}, listed: true},
+		{Name: "live", Path: "/live", Prefix: "live", Tokens: []namedToken{{"new", "the-new-token-0123456789"}, {"2", "the-old-token-0123456789"}}, TokensFile: file, listed: true},
+	}
+	if diff := cmp.Diff(want, c.Endpoints, cmp.AllowUnexported(endpointConfig{})); diff != "" {
+		t.Errorf("endpoints (-want +got):\n%s", diff)
+	}
+	flat := mustResolve(t, given(t, nil, map[string]string{"MEWSBRIDGE_TOKENS": "a:secret-token-of-length", "MEWSBRIDGE_PATH": "/x"}, ""))
+	want = []endpointConfig{{Name: "mews", Path: "/x", Prefix: "mews", Tokens: []namedToken{{"a", "secret-token-of-length"}}}}
+	if diff := cmp.Diff(want, flat.Endpoints, cmp.AllowUnexported(endpointConfig{})); diff != "" {
+		t.Errorf("the one endpoint (-want +got):\n%s", diff)
 	}
 }
 
@@ -96,6 +121,27 @@ func TestBadSettings(t *testing.T) {
 		{"nats: nats://a", "the file nats holds no keys"},
 		{"- a\n- b", "holds no keys"},
 		{"listen: [", "not valid YAML"},
+		{"tokens: [a b:a-token-that-is-long-enough]", "tokens (mewsbridge.yaml line 1): token 1 has a name"},
+		{"tokens: [\"a:a token that is long enough\"]", "token 1 holds a space"},
+		{"tokens: [a:secret-token-of-length, a:another-token-of-length]", "tokens 1 and 2 have the same name"},
+		{"tokens: [a:secret-token-of-length, b:secret-token-of-length]", "tokens 1 and 2 have the same secret"},
+		{"endpoints: mews", "endpoints is not a list"},
+		{"endpoints: []", "endpoints is not a list"},
+		{"endpoints: [a]", "mewsbridge.yaml line 1: an endpoint is not such as"},
+		{"endpoints: [{colour: red}]", "unknown key colour"},
+		{"endpoints:\n- {path: /a}", "endpoints (mewsbridge.yaml line 2): name is missing"},
+		{"endpoints:\n- {name: a}", "endpoints (mewsbridge.yaml line 2): path is missing"},
+		{"endpoints:\n- {name: a}", "endpoints (mewsbridge.yaml line 2): prefix is missing"},
+		{"endpoints:\n- {name: a}", "endpoints (mewsbridge.yaml line 2): set tokens or tokens_file"},
+		{"path: /x\nendpoints: [" + endpointYAML("a", "/a") + "]", "path (mewsbridge.yaml line 1): set it for each of the endpoints"},
+		{"endpoints: [" + endpointYAML("a", "/a") + "," + endpointYAML("a", "/b") + "]", "endpoints: the name a is given twice"},
+		{"endpoints: [" + endpointYAML("a", "/a") + "," + endpointYAML("b", "/a") + "]", "endpoints: the path /a is given twice"},
+		{"endpoints: [" + endpointYAML("a b", "/a") + "]", "endpoints: name \"a b\""},
+		{"endpoints: [" + endpointYAML("a", "a") + "]", "endpoint a: path: \"a\" must begin with /"},
+		{"endpoints: [{name: a, path: /a, prefix: A, tokens: [a-token-that-is-long-enough]}]", "endpoint a: prefix: \"A\""},
+		{"endpoints: [{name: a, path: /a, prefix: a, tokens: [secret-tok]}]", "endpoints tokens (mewsbridge.yaml line 1): token 1"},
+		{"endpoints: [{name: a, path: /a, prefix: a, tokens_file: /does/not/exist}]", "endpoint a: tokens_file:"},
+		{"endpoints: [" + endpointYAML("a", "/a") + "]\nendpoints: [" + endpointYAML("b", "/b") + "]", "endpoints is set twice"},
 	} {
 		_, err := resolve(given(t, nil, nil, test.yaml))
 		if err == nil {
@@ -153,7 +199,7 @@ func TestExampleFile(t *testing.T) {
 	const name = "../../deploy/mewsbridge.yaml"
 	example := sources{getenv: func(string) string { return "" }, file: readConfigFile(name)}
 	nothing := sources{getenv: func(string) string { return "" }}
-	if diff := cmp.Diff(mustResolve(t, nothing), mustResolve(t, example)); diff != "" {
+	if diff := cmp.Diff(mustResolve(t, nothing), mustResolve(t, example), cmp.AllowUnexported(endpointConfig{})); diff != "" {
 		t.Errorf("the example is not the defaults (-default +example):\n%s", diff)
 	}
 	data, err := os.ReadFile(name)

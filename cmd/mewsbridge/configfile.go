@@ -11,9 +11,16 @@ import (
 
 // configFile is what a YAML file says, as text by dotted key.
 type configFile struct {
-	name     string
-	values   map[string]fileValue
-	problems []error // unknown and repeated keys, and values of the wrong shape
+	name      string
+	values    map[string]fileValue
+	endpoints []fileEndpoint
+	problems  []error // unknown and repeated keys, and values of the wrong shape
+}
+
+// fileEndpoint is an element of endpoints.
+type fileEndpoint struct {
+	values map[string]fileValue
+	line   int
 }
 
 type fileValue struct {
@@ -45,8 +52,37 @@ func readConfigFile(name string) configFile {
 	for _, s := range settings() {
 		known[s.key] = true
 	}
+	known[keyEndpoints] = true
 	f.walk(root.Content[0], "", known)
 	return f
+}
+
+const keyEndpoints = "endpoints"
+
+// takeEndpoints takes in a list of mappings.
+func (f *configFile) takeEndpoints(name, value *yaml.Node) {
+	if value.Kind != yaml.SequenceNode || len(value.Content) == 0 {
+		f.problem(name, "%s is not a list of endpoints, each with name, path, prefix and tokens", keyEndpoints)
+		return
+	}
+	if len(f.endpoints) > 0 {
+		f.problem(name, "%s is set twice", keyEndpoints)
+		return
+	}
+	known := map[string]bool{"name": true}
+	for _, key := range endpointKeys() {
+		known[key] = true
+	}
+	for _, item := range value.Content {
+		if item.Kind != yaml.MappingNode {
+			f.problem(item, "an endpoint is not such as {name: demo, path: /demo, prefix: demo, tokens_file: demo.tokens}")
+			continue
+		}
+		one := configFile{name: f.name, values: map[string]fileValue{}}
+		one.walk(item, "", known)
+		f.endpoints = append(f.endpoints, fileEndpoint{one.values, item.Line})
+		f.problems = append(f.problems, one.problems...)
+	}
 }
 
 // lineOf keeps of a YAML error only where it is.
@@ -72,6 +108,8 @@ func (f *configFile) walk(node *yaml.Node, prefix string, known map[string]bool)
 		name, value := node.Content[i], node.Content[i+1]
 		key := prefix + name.Value
 		switch {
+		case known[key] && key == keyEndpoints:
+			f.takeEndpoints(name, value)
 		case known[key]:
 			f.take(key, name, value)
 		case isSection(key, known):

@@ -18,6 +18,9 @@ func newToken() secret {
 	return secret(base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
+// ownTokenName is the name of the token that is made.
+const ownTokenName = "own"
+
 // ownToken returns the token kept in the data folder, and makes it the first time. Only its owner can read the file.
 func ownToken(dataDir string) (secret, error) {
 	name := filepath.Join(dataDir, "token")

@@ -92,7 +92,11 @@ func (a *app) greet(env *environment) {
 	if a.nats != nil {
 		nats = a.nats.ClientURL()
 	}
-	a.log.Info("taking webhooks", zap.Stringer("address", a.public.socket.Addr()), zap.String("path", a.cfg.Path),
+	var paths []string
+	for _, e := range a.cfg.Endpoints {
+		paths = append(paths, e.Path)
+	}
+	a.log.Info("taking webhooks", zap.Stringer("address", a.public.socket.Addr()), zap.String("path", strings.Join(paths, ", ")),
 		zap.Stringer("admin", a.admin.socket.Addr()), zap.String("nats", nats), zap.Bool("embedded", a.nats != nil))
 	if a.ownToken == "" {
 		return
@@ -107,7 +111,7 @@ func (a *app) greet(env *environment) {
 }
 
 func (a *app) webhookURL(token string) string {
-	return "http://" + hostFor(a.public.socket.Addr()) + a.cfg.Path + "?Token=" + url.QueryEscape(token)
+	return "http://" + hostFor(a.public.socket.Addr()) + a.cfg.Endpoints[0].Path + "?Token=" + url.QueryEscape(token)
 }
 
 // hostFor returns a host:port that reaches address from this machine.

@@ -53,7 +53,13 @@ type process struct {
 // startServe runs the binary in dir with every port free, and waits until it listens.
 func startServe(t *testing.T, dir string, env ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary, "serve"), out: &output{}, done: make(chan error, 1)}
+	return startServeArgs(t, dir, nil, env...)
+}
+
+// startServeArgs is startServe with arguments.
+func startServeArgs(t *testing.T, dir string, args []string, env ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(binary, append([]string{"serve"}, args...)...), out: &output{}, done: make(chan error, 1)}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "MEWSBRIDGE_LISTEN=127.0.0.1:0", "MEWSBRIDGE_ADMIN_LISTEN=127.0.0.1:0", "MEWSBRIDGE_NATS_LISTEN=127.0.0.1:0")
 	p.cmd.Env = append(p.cmd.Env, env...)
@@ -135,21 +141,33 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, string(answer)
 }
 
-// storedSubjects reads the events stream at url.
-func storedSubjects(t *testing.T, url string) map[string]int {
+// jetStream connects to url until the test ends.
+func jetStream(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
 	conn, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return js
+}
+
+// storedSubjects reads the events stream at url.
+func storedSubjects(t *testing.T, url string) map[string]int {
+	t.Helper()
+	return storedIn(t, url, "MEWS_EVENTS")
+}
+
+func storedIn(t *testing.T, url, name string) map[string]int {
+	t.Helper()
+	js := jetStream(t, url)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	stream, err := js.Stream(ctx, "MEWS_EVENTS")
+	stream, err := js.Stream(ctx, name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -41,12 +40,15 @@ func settings() []setting {
 	number := func(field func(*Config) *int) func(*Config, string) error {
 		return func(c *Config, v string) error { return parseNumber(field(c), v) }
 	}
+	endpoint := func(field func(*endpointConfig) *string) func(*Config, string) error { // of the one endpoint that c has
+		return func(c *Config, v string) error { *field(&c.Endpoints[0]) = v; return nil }
+	}
 	return []setting{
 		{"listen", "MEWSBRIDGE_LISTEN", ":8080", "address for webhooks", text(func(c *Config) *string { return &c.Listen })},
 		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez and /readyz", text(func(c *Config) *string { return &c.AdminListen })},
-		{"path", "MEWSBRIDGE_PATH", "/webhooks/mews", "path of the webhook URL", text(func(c *Config) *string { return &c.Path })},
-		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated; none: one is made and kept in the data dir", setTokens},
-		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line", text(func(c *Config) *string { return &c.TokensFile })},
+		{"path", "MEWSBRIDGE_PATH", "/webhooks/mews", "path of the webhook URL", endpoint(func(e *endpointConfig) *string { return &e.Path })},
+		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated, each alone or as name:token; none: one is made and kept in the data dir", setTokens},
+		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line; # begins a comment", endpoint(func(e *endpointConfig) *string { return &e.TokensFile })},
 		{"data_dir", "MEWSBRIDGE_DATA_DIR", "data", "folder of the embedded server's streams and of the token", text(func(c *Config) *string { return &c.DataDir })},
 		{"log_level", "MEWSBRIDGE_LOG_LEVEL", "info", "debug, info, warn or error", setLogLevel},
 
@@ -61,7 +63,7 @@ func settings() []setting {
 		{"nats.tls.cert", "MEWSBRIDGE_NATS_TLS_CERT", "", "PEM file with the client certificate", text(func(c *Config) *string { return &c.NATSTLSCert })},
 		{"nats.tls.key", "MEWSBRIDGE_NATS_TLS_KEY", "", "PEM file with its key", text(func(c *Config) *string { return &c.NATSTLSKey })},
 
-		{"prefix", "MEWSBRIDGE_PREFIX", "mews", "first token of the subjects; upper case: of the streams' names", text(func(c *Config) *string { return &c.Prefix })},
+		{"prefix", "MEWSBRIDGE_PREFIX", "mews", "first token of the subjects; upper case: of the streams' names", endpoint(func(e *endpointConfig) *string { return &e.Prefix })},
 		{"replicas", "MEWSBRIDGE_REPLICAS", "1", "replicas of each stream", number(func(c *Config) *int { return &c.Replicas })},
 		{"streams.manage", "MEWSBRIDGE_STREAMS_MANAGE", "true", "create the streams and bring them up to date; false: only check them", setManage},
 		{"max_age", "MEWSBRIDGE_MAX_AGE", "720h", "how long the streams keep a message; 0s: for ever", span(func(c *Config) *time.Duration { return &c.MaxAge })},
@@ -77,25 +79,11 @@ func settings() []setting {
 	}
 }
 
-// minToken is the fewest characters of a token that is not to be guessed.
-const minToken = 16
-
 // setTokens takes in tokens, and never repeats one in an error.
 func setTokens(c *Config, text string) error {
 	tokens, err := parseTokens(splitList([]string{text}))
-	c.Tokens = tokens
+	c.Endpoints[0].Tokens = tokens
 	return err
-}
-
-func parseTokens(texts []string) ([]secret, error) {
-	var tokens []secret
-	for i, t := range texts {
-		if len(t) < minToken {
-			return nil, fmt.Errorf("token %d has fewer than %d characters", i+1, minToken)
-		}
-		tokens = append(tokens, secret(t))
-	}
-	return tokens, nil
 }
 
 func setLogLevel(c *Config, text string) error {

@@ -1,0 +1,70 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"mewsbridge/schema"
+)
+
+// Endpoint is one path that takes webhooks, with the tokens that may send to it and the streams that it fills. All fields are
+// required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
+type Endpoint struct {
+	Name      string    // in logs, metrics and message headers; a subject token
+	Path      string    // path of the webhook URL
+	Prefix    string    // first token of every subject
+	Tokens    *TokenSet // live tokens
+	Publisher Publisher
+}
+
+func (e Endpoint) validate() error {
+	var errs []error
+	if !schema.IsToken(e.Name) {
+		errs = append(errs, fmt.Errorf("endpoint %q: the name is not a subject token", e.Name))
+	}
+	if !strings.HasPrefix(e.Path, "/") || strings.ContainsAny(e.Path, ":*?#") {
+		errs = append(errs, fmt.Errorf("endpoint %s: path %q must begin with / and be a plain path", e.Name, e.Path))
+	}
+	if e.Prefix == "" || e.Tokens == nil || e.Publisher == nil {
+		errs = append(errs, fmt.Errorf("endpoint %s: prefix, tokens and publisher: required", e.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// validateEndpoints holds the endpoints against each other: what has the same name would share its retries, what has the same
+// path could not be told apart.
+func validateEndpoints(endpoints []Endpoint) error {
+	if len(endpoints) == 0 {
+		return errors.New("endpoints: none given")
+	}
+	var errs []error
+	names, paths := map[string]bool{}, map[string]bool{}
+	for _, e := range endpoints {
+		errs = append(errs, e.validate())
+		if names[e.Name] {
+			errs = append(errs, fmt.Errorf("endpoint %s: the name is given twice", e.Name))
+		}
+		if paths[e.Path] {
+			errs = append(errs, fmt.Errorf("endpoint %s: path %s is given twice", e.Name, e.Path))
+		}
+		names[e.Name], paths[e.Path] = true, true
+	}
+	return errors.Join(errs...)
+}
+
+// endpoint handles the webhooks of one Endpoint with what all endpoints of the Bridge share: the ledger, the memory and the limits.
+type endpoint struct {
+	*Bridge
+	Endpoint
+}
+
+// endpointOf returns the name of the endpoint whose route was matched; empty for any other path.
+func (b *Bridge) endpointOf(route string) string {
+	for _, e := range b.cfg.Endpoints {
+		if e.Path == route {
+			return e.Name
+		}
+	}
+	return ""
+}

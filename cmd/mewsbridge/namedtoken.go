@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"mewsbridge/bridge"
+	"mewsbridge/schema"
+)
+
+// minToken is the fewest characters of a token that is not to be guessed.
+const minToken = 16
+
+// namedToken is a live token. The name is public: metrics and the log show it, so that one knows which token Mews uses.
+type namedToken struct {
+	Name   string
+	Secret secret
+}
+
+// parseTokens reads tokens, each alone or as name:token. One without a name has that of its place, from 1. No error repeats a token.
+func parseTokens(texts []string) ([]namedToken, error) {
+	var tokens []namedToken
+	places := map[string]int{}
+	for i, text := range texts {
+		place := i + 1
+		t, err := parseToken(text, place)
+		if err != nil {
+			return nil, fmt.Errorf("token %d %w", place, err)
+		}
+		for _, key := range []string{"name " + t.Name, "secret " + string(t.Secret)} {
+			if first, twice := places[key]; twice {
+				return nil, fmt.Errorf("tokens %d and %d have the same %s", first, place, strings.Fields(key)[0])
+			}
+			places[key] = place
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens, nil
+}
+
+func parseToken(text string, place int) (namedToken, error) {
+	name, value, named := strings.Cut(text, ":")
+	if !named {
+		name, value = strconv.Itoa(place), text
+	}
+	switch {
+	case !schema.IsToken(name):
+		return namedToken{}, errors.New("has a name that is not 1 to 128 of A-Z a-z 0-9 _ -; write name:token")
+	case len(value) < minToken:
+		return namedToken{}, fmt.Errorf("has fewer than %d characters", minToken)
+	case strings.ContainsAny(value, " \t:"):
+		return namedToken{}, errors.New("holds a space or a second colon; write name:token")
+	}
+	return namedToken{name, secret(value)}, nil
+}
+
+// readTokensFile reads a file with one token a line. Empty lines and those that begin with # are passed over.
+func readTokensFile(name string) ([]namedToken, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	tokens, err := parseTokens(lines)
+	if err == nil && len(tokens) == 0 {
+		err = errors.New("no token in it")
+	}
+	return tokens, err
+}
+
+// newTokenSet hands the tokens to the bridge.
+func newTokenSet(tokens []namedToken) (*bridge.TokenSet, error) {
+	return bridge.NewTokenSet(bridgeTokens(tokens)...)
+}
+
+func bridgeTokens(tokens []namedToken) []bridge.Token {
+	live := make([]bridge.Token, len(tokens))
+	for i, t := range tokens {
+		live[i] = bridge.NewToken(t.Name, string(t.Secret))
+	}
+	return live
+}
