@@ -13,11 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"mewsbridge/publisher/natstest"
+	"mewsbridge/schema"
 )
 
 // README: start
 // consume calls handle for each ServiceOrderUpdated, oldest first, and goes on where it ended last time.
-func consume(ctx context.Context, url string, handle func(event []byte) error) error {
+func consume(ctx context.Context, url string, handle func(schema.Decoded) error) error {
 	conn, err := nats.Connect(url, nats.MaxReconnects(-1))
 	if err != nil {
 		return err
@@ -54,7 +55,11 @@ func consume(ctx context.Context, url string, handle func(event []byte) error) e
 		if err != nil {
 			return err
 		}
-		if handle(msg.Data()) != nil {
+		event, err := schema.Decode(msg.Data())
+		if err != nil {
+			return err
+		}
+		if handle(event) != nil {
 			_ = msg.NakWithDelay(5 * time.Second) // delivered again
 			continue
 		}
@@ -76,9 +81,15 @@ func TestREADMEConsumer(t *testing.T) {
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "MEWS_EVENTS", Subjects: []string{"mews.events.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	publish := func(discriminator, data string) {
-		if _, err := js.Publish(ctx, "mews.events."+discriminator+".hotel.r1", []byte(data)); err != nil {
+	publish := func(discriminator, id string) {
+		webhook, err := schema.Parse([]byte(`{"EnterpriseId":"hotel","Events":[{"Discriminator":"` + discriminator + `","Value":{"Id":"` + id + `"}}]}`))
+		if err != nil {
 			t.Fatal(err)
+		}
+		for _, m := range webhook.Messages(schema.Receipt{Delivery: schema.DeliveryID(id), Received: time.Now(), Endpoint: "mews", Prefix: "mews"}) {
+			if _, err := js.Publish(ctx, m.Subject, m.Data); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	var got []string
@@ -86,12 +97,13 @@ func TestREADMEConsumer(t *testing.T) {
 	read := func(n int) {
 		run, stop := context.WithCancel(ctx)
 		handled := 0
-		err := consume(run, s.ClientURL(), func(event []byte) error {
-			if string(event) == "first" && len(got) == 0 {
+		err := consume(run, s.ClientURL(), func(event schema.Decoded) error {
+			order := event.Value.(schema.ServiceOrderUpdated)
+			if order.ID == "first" && len(got) == 0 {
 				got = append(got, "first failed")
 				return errors.New("try later")
 			}
-			got = append(got, string(event))
+			got = append(got, order.ID)
 			if handled++; handled == n {
 				stop()
 			}
@@ -103,7 +115,7 @@ func TestREADMEConsumer(t *testing.T) {
 		}
 	}
 	publish("ServiceOrderUpdated", "first")
-	publish("CustomerAdded", "other type")
+	publish("CustomerAdded", "other-type")
 	read(1)
 	publish("ServiceOrderUpdated", "second")
 	for !slices.Contains(got, "second") {
