@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -30,11 +31,11 @@ const (
 	readTimeout = 10 * time.Second
 	// embeddedMaxBody is the largest body with an embedded server when none is set.
 	embeddedMaxBody = 4 << 20
-	// unknownMaxBody holds until the server has said its max_payload; NATS's own default is 1 MiB.
-	unknownMaxBody   = 1<<20 - schema.MaxMessageOverhead
-	sampleTick       = time.Second
-	sampleFirst      = 100
-	sampleThereafter = 100
+	// unknownMaxPayload holds until the server has said its max_payload: it is NATS's own default.
+	unknownMaxPayload = 1 << 20
+	sampleTick        = time.Second
+	sampleFirst       = 100
+	sampleThereafter  = 100
 )
 
 // app is a whole bridge: what serve runs.
@@ -91,9 +92,9 @@ func (a *app) openNATS() error {
 	if !a.cfg.Embedded() {
 		return nil
 	}
-	maxPayload := max(a.cfg.MaxBody, embeddedMaxBody) + schema.MaxMessageOverhead
+	maxPayload := min(a.cfg.stored(max(a.cfg.MaxBody, embeddedMaxBody)+schema.MaxMessageOverhead), math.MaxInt32)
 	s, err := embedded.Start(embedded.Config{
-		StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Listen: a.cfg.NATSListen, MaxPayload: int32(maxPayload), //nolint:gosec // parseSize bounds it
+		StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Listen: a.cfg.NATSListen, MaxPayload: int32(maxPayload),
 		Username: a.cfg.NATSUser, Password: string(a.cfg.NATSPassword), Token: string(a.cfg.NATSToken),
 	}, a.log.Named("nats-server"))
 	if err != nil {
@@ -164,7 +165,7 @@ func (a *app) endpoints() ([]bridge.Endpoint, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.setting("tokens"), err)
 		}
-		publisher := a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)]
+		publisher := a.cfg.sealing(a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)])
 		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher})
 	}
 	return endpoints, nil
@@ -188,10 +189,11 @@ func (a *app) maxBody() int64 {
 		}
 		return embeddedMaxBody
 	}
-	limit := int64(unknownMaxBody)
-	if payload := a.publishers[0].MaxPayload(); payload > 0 {
-		limit = max(payload-schema.MaxMessageOverhead, 0)
+	payload := a.publishers[0].MaxPayload()
+	if payload == 0 {
+		payload = unknownMaxPayload
 	}
+	limit := max(a.cfg.unsealed(payload)-schema.MaxMessageOverhead, 0)
 	if a.cfg.MaxBody > 0 {
 		return min(a.cfg.MaxBody, limit)
 	}

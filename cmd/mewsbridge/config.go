@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"mewsbridge/schema/seal"
 )
 
 // secret is a string that cannot be printed.
@@ -37,7 +39,8 @@ type Config struct {
 	Manage                               bool
 	MaxAge, DuplicateWindow, RetryWindow time.Duration
 	AckDeadline                          time.Duration
-	MaxBody                              int64 // 0: what the server takes
+	MaxBody                              int64        // 0: what the server takes
+	Sealer                               *seal.Sealer // nil: credentials are stored in the clear
 
 	MaxConnections, MaxHeaderBytes int
 	HeaderTimeout, IdleTimeout     time.Duration

@@ -3,6 +3,7 @@ package main
 // Exit codes. The numbers above 1 are those of BSD's sysexits.
 const (
 	exitOK          = 0
+	exitVerdict     = 1  // the command ran, and what it looked at is not as it should be
 	exitUsage       = 64 // unknown command or flag, or a value that makes no sense
 	exitUnavailable = 69 // NATS cannot be reached
 	exitInternal    = 70

@@ -96,6 +96,7 @@ func (a *app) greet(env *environment) {
 	for _, e := range a.cfg.Endpoints {
 		paths = append(paths, e.Path)
 	}
+	a.greetSealing()
 	a.log.Info("taking webhooks", zap.Stringer("address", a.public.socket.Addr()), zap.String("path", strings.Join(paths, ", ")),
 		zap.Stringer("admin", a.admin.socket.Addr()), zap.String("nats", nats), zap.Bool("embedded", a.nats != nil))
 	if a.ownToken == "" {

@@ -71,6 +71,7 @@ func settings() []setting {
 		{"retry_window", "MEWSBRIDGE_RETRY_WINDOW", "30m", "how long a webhook that was not answered 2xx is expected again", span(func(c *Config) *time.Duration { return &c.RetryWindow })},
 		{"ack_deadline", "MEWSBRIDGE_ACK_DEADLINE", "4s", "time from a webhook's arrival to its last acknowledgement; less than 5s", span(func(c *Config) *time.Duration { return &c.AckDeadline })},
 		{"max_body", "MEWSBRIDGE_MAX_BODY", "", "largest webhook, for example 4MiB; none: 4MiB embedded, else what the server's max_payload leaves", setMaxBody},
+		{"seal_to", "MEWSBRIDGE_SEAL_TO", "", "public curve key (X…) to which credentials and the quarantine are sealed; none: they are stored in the clear", setSealTo},
 
 		{"http.max_connections", "MEWSBRIDGE_HTTP_MAX_CONNECTIONS", "10000", "connections for webhooks at a time", number(func(c *Config) *int { return &c.MaxConnections })},
 		{"http.max_header_bytes", "MEWSBRIDGE_HTTP_MAX_HEADER_BYTES", "16384", "size of a request's headers", number(func(c *Config) *int { return &c.MaxHeaderBytes })},

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"mewsbridge/schema/seal"
 )
 
 // masked stands for a value that is not shown.
@@ -33,17 +35,28 @@ func mask(src []byte, show bool) ([]byte, error) {
 			return nil, errors.New("the message is not JSON")
 		}
 		if secret && decoder.PeekKind() != jsontext.KindNull {
-			if err := decoder.SkipValue(); err != nil {
+			value, err := decoder.ReadValue()
+			if err != nil {
 				return nil, errors.New("the message is not JSON")
 			}
-			if err := encoder.WriteValue(jsontext.Value(masked)); err != nil {
+			if err := encoder.WriteValue(maskOf(value)); err != nil {
 				return nil, errors.New("the message is not JSON")
 			}
 		}
 	}
 }
 
-// isSecret knows the members of Integration webhooks that are credentials or personal data.
+// maskOf returns what is shown in place of value: of a box, the key that opens it.
+func maskOf(value jsontext.Value) jsontext.Value {
+	if text, err := jsontext.AppendUnquote(nil, value); err == nil {
+		if key, ok := seal.Recipient(string(text)); ok {
+			return jsontext.Value(`"` + key + `.***"`)
+		}
+	}
+	return jsontext.Value(masked)
+}
+
+// isSecret knows the members of Integration webhooks that are credentials or personal data, in the clear or sealed.
 func isSecret(name string) bool {
-	return strings.EqualFold(name, "AccessToken") || strings.EqualFold(name, "ApiKey") || strings.EqualFold(name, "Requestor")
+	return name == seal.Member || name == seal.BodyMember || strings.EqualFold(name, "AccessToken") || strings.EqualFold(name, "ApiKey") || strings.EqualFold(name, "Requestor")
 }

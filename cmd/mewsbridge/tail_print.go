@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/term"
 
@@ -32,6 +33,7 @@ type tailPrinter struct {
 	colour      bool
 	wide        bool
 	showSecrets bool
+	open        func([]byte) ([]byte, error) // opens what is sealed; nil leaves it as it is
 }
 
 func newTailPrinter(out io.Writer, o *tailOptions) *tailPrinter {
@@ -69,12 +71,17 @@ func (p *tailPrinter) line(msg jetstream.Msg) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read metadata: %w", err)
 	}
-	tokens := strings.Split(msg.Subject(), ".")
+	tokens, data := strings.Split(msg.Subject(), "."), msg.Data()
+	if p.open != nil {
+		if data, err = p.open(data); err != nil {
+			return "", err
+		}
+	}
 	if quarantined := msg.Headers().Get(schema.HeaderReason) != ""; quarantined {
-		return p.quarantined(msg, meta)
+		return p.quarantined(msg.Headers(), data, meta)
 	}
 	if !p.pretty {
-		data, err := mask(msg.Data(), p.showSecrets)
+		data, err := mask(data, p.showSecrets)
 		return string(data), err
 	}
 	return p.aligned(meta.Timestamp, tokens[2:]), nil
@@ -105,12 +112,11 @@ type quarantineLine struct {
 }
 
 // quarantined shows the bytes themselves only when credentials may be shown: nobody knows what is in them.
-func (p *tailPrinter) quarantined(msg jetstream.Msg, meta *jetstream.MsgMetadata) (string, error) {
-	header := msg.Headers()
+func (p *tailPrinter) quarantined(header nats.Header, data []byte, meta *jetstream.MsgMetadata) (string, error) {
 	q := quarantineLine{Time: meta.Timestamp.UTC(), ID: header.Get(schema.HeaderMsgID), Reason: header.Get(schema.HeaderReason),
-		Offset: header.Get(schema.HeaderOffset), Endpoint: header.Get(schema.HeaderEndpoint), Bytes: len(msg.Data())}
+		Offset: header.Get(schema.HeaderOffset), Endpoint: header.Get(schema.HeaderEndpoint), Bytes: len(data)}
 	if p.showSecrets {
-		q.Raw = strconv.QuoteToASCII(string(msg.Data()))
+		q.Raw = strconv.QuoteToASCII(string(data))
 	}
 	if !p.pretty {
 		line, err := json.Marshal(q)
