@@ -62,6 +62,6 @@ Start it with "mewsbridge serve"; nothing else needs to be installed.`,
 	root.SetErr(env.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newServeCommand(env), newSendCommand(env), newTailCommand(env), newTokenCommand(env), newUnsealCommand(env), newSealKeyCommand(env),
-		newVersionCommand(env))
+		newHealthCommand(env), newVersionCommand(env))
 	return root
 }

@@ -106,11 +106,11 @@ func (o *sendOptions) verdict(ctx context.Context, env *environment, report *sim
 		}
 		fmt.Fprintln(env.Stdout, result)
 		if result.lost > 0 {
-			return withCode(1, fmt.Errorf("%d events are not in NATS", result.lost))
+			return withCode(exitVerdict, fmt.Errorf("%d events are not in NATS", result.lost))
 		}
 	}
 	if report.Dropped > 0 {
-		return withCode(1, fmt.Errorf("%d webhooks were dropped", report.Dropped))
+		return withCode(exitVerdict, fmt.Errorf("%d webhooks were dropped", report.Dropped))
 	}
 	return nil
 }

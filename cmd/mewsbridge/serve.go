@@ -63,7 +63,9 @@ func serve(ctx context.Context, env *environment, cfg *Config) error {
 	err = a.start(ctx)
 	if err == nil {
 		a.greet(env)
+		systemd := notifyReady(log, a.alive)
 		err = a.wait(ctx)
+		systemd.stopping()
 	}
 	log.Info("stopping")
 	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -73,6 +75,16 @@ func serve(ctx context.Context, env *environment, cfg *Config) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// alive asks the admin listener, as any other watcher would.
+func (a *app) alive(ctx context.Context) error {
+	address, err := localAddress(a.admin.socket.Addr().String())
+	if err != nil {
+		return err
+	}
+	_, err = probe(ctx, address, "/livez")
+	return err
 }
 
 // wait returns nil when ctx ends, and an error when a listener does.
