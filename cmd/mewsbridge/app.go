@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -46,6 +47,7 @@ type app struct {
 	nats       *embedded.Server       // nil with an external NATS
 	publishers []*publisher.Publisher // one for each prefix, in the order of Config.prefixes
 	bridge     *bridge.Bridge
+	reloader   *reloader
 	public     *listener
 	admin      *listener
 	ownToken   secret // the token that was made; empty when tokens are configured
@@ -67,7 +69,7 @@ func (a *app) onStop(name string, run func(context.Context) error) {
 // newApp acquires everything that serve needs, in the order in which it is to be given back reversed: a listener that is
 // taken or a folder that is in use is an error here. When it fails, it has given back what it had.
 func newApp(cfg *Config, log *zap.Logger) (*app, error) {
-	a := &app{cfg: cfg, log: log, failed: make(chan error, 2)}
+	a := &app{cfg: cfg, log: log, reloader: &reloader{log: log}, failed: make(chan error, 2)}
 	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublishers, a.openBridge, a.openAdmin, a.openPublic} {
 		if err := acquire(); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -150,6 +152,7 @@ func (a *app) openBridge() error {
 		return withCode(exitConfig, err)
 	}
 	a.bridge = b
+	a.onStop("reloader", a.reloader.stop)
 	return nil
 }
 
@@ -161,9 +164,12 @@ func (a *app) endpoints() ([]bridge.Endpoint, error) {
 		if a.ownToken != "" {
 			live = []namedToken{{ownTokenName, a.ownToken}}
 		}
-		tokens, err := newTokenSet(live)
+		tokens, err := bridge.NewTokenSet(bridgeTokens(live)...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.setting("tokens"), err)
+		}
+		if e.TokensFile != "" {
+			a.reloader.watched = append(a.reloader.watched, e.watchTokens(tokens))
 		}
 		publisher := a.cfg.sealing(a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)])
 		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher})
@@ -276,13 +282,14 @@ func (l *listener) closeSocket() error {
 	return nil
 }
 
-// start makes the streams ready where NATS is there, and serves.
-func (a *app) start(ctx context.Context) error {
+// start makes the streams ready where NATS is there, and serves. What comes on hangups has it read the watched files at once.
+func (a *app) start(ctx context.Context, hangups <-chan os.Signal) error {
 	for _, p := range a.publishers {
 		if err := p.Start(ctx); err != nil {
 			return fmt.Errorf("start publisher: %w", err)
 		}
 	}
+	a.reloader.start(hangups)
 	a.admin.serve(a.failed)
 	a.public.serve(a.failed)
 	return nil

@@ -15,7 +15,7 @@ import (
 )
 
 func main() {
-	env := &environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+	env := &environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Hangups: hangups}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal stops in order; from then on a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
@@ -27,6 +27,21 @@ type environment struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	Hangups        func() (received <-chan os.Signal, stop func()) // nil: there are none
+}
+
+// hangups has SIGHUP come on a channel, rather than end the process, until stop.
+func hangups() (received <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}
+
+func (e *environment) hangups() (received <-chan os.Signal, stop func()) {
+	if e.Hangups == nil {
+		return nil, func() {}
+	}
+	return e.Hangups()
 }
 
 // run executes one command and returns its exit code.

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"mewsbridge/bridge"
 	"mewsbridge/schema"
@@ -57,12 +60,17 @@ func parseToken(text string, place int) (namedToken, error) {
 	return namedToken{name, secret(value)}, nil
 }
 
-// readTokensFile reads a file with one token a line. Empty lines and those that begin with # are passed over.
+// readTokensFile reads a file of tokens.
 func readTokensFile(name string) ([]namedToken, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
+	return parseTokensFile(data)
+}
+
+// parseTokensFile reads one token a line. Empty lines and those that begin with # are passed over.
+func parseTokensFile(data []byte) ([]namedToken, error) {
 	var lines []string
 	for line := range strings.Lines(string(data)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
@@ -76,9 +84,28 @@ func readTokensFile(name string) ([]namedToken, error) {
 	return tokens, err
 }
 
-// newTokenSet hands the tokens to the bridge.
-func newTokenSet(tokens []namedToken) (*bridge.TokenSet, error) {
-	return bridge.NewTokenSet(bridgeTokens(tokens)...)
+// watchTokens has set follow the file of e.
+func (e *endpointConfig) watchTokens(set *bridge.TokenSet) *watched {
+	inUse := e.Tokens
+	return &watched{setting: e.setting("tokens_file"), files: []string{e.TokensFile}, apply: func(contents [][]byte) ([]zap.Field, error) {
+		tokens, err := parseTokensFile(contents[0])
+		if err != nil || slices.Equal(tokens, inUse) {
+			return nil, err
+		}
+		if err := set.Replace(bridgeTokens(tokens)...); err != nil {
+			return nil, err
+		}
+		inUse = tokens
+		return []zap.Field{zap.Strings("tokens", tokenNames(tokens))}, nil
+	}}
+}
+
+func tokenNames(tokens []namedToken) []string {
+	names := make([]string, len(tokens))
+	for i, t := range tokens {
+		names[i] = t.Name
+	}
+	return names
 }
 
 func bridgeTokens(tokens []namedToken) []bridge.Token {
