@@ -7,6 +7,7 @@ import (
 	"io"
 	stdlog "log"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,7 @@ type Publisher interface {
 // DefaultMaxInflightBytes bounds the bodies that are handled at a time.
 const DefaultMaxInflightBytes = 256 << 20
 
-// Config is what a Bridge needs. All fields but Admin and the last three are required.
+// Config is what a Bridge needs. All fields up to Log are required.
 type Config struct {
 	Endpoints   []Endpoint                  // at least one; they share the ledger of retries and the memory for bodies
 	MaxBody     func() int64                // largest body in bytes, after inflation
@@ -47,6 +48,8 @@ type Config struct {
 	Ready       func(context.Context) error // nil when the webhooks of every endpoint can be stored
 	Log         *zap.Logger
 
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed. It is evaluated for Endpoint.Allow.
+	TrustedProxies []netip.Prefix
 	// Admin is served on the admin listener beside /livez and /readyz.
 	Admin            []AdminRoute
 	MaxInflightBytes int64            // zero means DefaultMaxInflightBytes

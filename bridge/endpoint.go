@@ -3,19 +3,22 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"mewsbridge/schema"
 )
 
-// Endpoint is one path that takes webhooks, with the tokens that may send to it and the streams that it fills. All fields are
-// required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
+// Endpoint is one path that takes webhooks, with the tokens that may send to it and the streams that it fills. All fields but
+// Allow are required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
 type Endpoint struct {
 	Name      string    // in logs, metrics and message headers; a subject token
 	Path      string    // path of the webhook URL
 	Prefix    string    // first token of every subject
 	Tokens    *TokenSet // live tokens
 	Publisher Publisher
+
+	Allow []netip.Prefix // networks that may send; none: all. Others are answered as for a wrong token
 }
 
 func (e Endpoint) validate() error {

@@ -20,6 +20,9 @@ import (
 func (e *endpoint) receive(c echo.Context) error {
 	arrived := time.Now()
 	r := c.Request()
+	if err := e.admit(r); err != nil {
+		return err
+	}
 	if !e.Tokens.authenticate(r, e.cfg.Now()) {
 		return &failure{kind: unauthorized}
 	}

@@ -146,7 +146,7 @@ func (a *app) openBridge() error {
 	b, err := bridge.New(bridge.Config{
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
-		Ready: a.ready, Log: a.log,
+		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies,
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -172,7 +172,7 @@ func (a *app) endpoints() ([]bridge.Endpoint, error) {
 			a.reloader.watched = append(a.reloader.watched, e.watchTokens(tokens))
 		}
 		publisher := a.cfg.sealing(a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)])
-		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher})
+		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher, Allow: e.Allow})
 	}
 	return endpoints, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -25,6 +26,7 @@ func (secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
 type Config struct {
 	Listen, AdminListen string
 	Endpoints           []endpointConfig
+	TrustedProxies      []netip.Prefix
 	DataDir             string
 	LogLevel            zapcore.Level
 

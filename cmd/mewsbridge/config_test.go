@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,22 +55,25 @@ func endpointYAML(name, path string) string {
 	return fmt.Sprintf("{name: %s, path: %s, prefix: mews, tokens: [secret-token-of-length]}", name, path)
 }
 
+// configParts has cmp compare a Config.
+var configParts = []cmp.Option{cmp.AllowUnexported(endpointConfig{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+
 func TestEndpoints(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(file, []byte("# rotated in May\n\nnew:the-new-token-0123456789\n  the-old-token-0123456789\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := mustResolve(t, given(t, nil, nil, "endpoints:\n- "+endpointYAML("demo", "/demo")+"\n- {name: live, path: /live, prefix: live, tokens_file: "+file+"}\n"))
+	c := mustResolve(t, given(t, nil, nil, "endpoints:\n- "+endpointYAML("demo", "/demo")+"\n- {name: live, path: /live, prefix: live, allow: [192.0.2.77/24, \"2001:db8::1\"], tokens_file: "+file+"}\n"))
 	want := []endpointConfig{
 		{Name: "demo", Path: "/demo", Prefix: "mews", Tokens: []namedToken{{"1", "secret-token-of-length"}}, listed: true},
-		{Name: "live", Path: "/live", Prefix: "live", Tokens: []namedToken{{"new", "the-new-token-0123456789"}, {"2", "the-old-token-0123456789"}}, TokensFile: file, listed: true},
+		{Name: "live", Path: "/live", Prefix: "live", Tokens: []namedToken{{"new", "the-new-token-0123456789"}, {"2", "the-old-token-0123456789"}}, TokensFile: file, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}, listed: true},
 	}
-	if diff := cmp.Diff(want, c.Endpoints, cmp.AllowUnexported(endpointConfig{})); diff != "" {
+	if diff := cmp.Diff(want, c.Endpoints, configParts...); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
 	flat := mustResolve(t, given(t, nil, map[string]string{"MEWSBRIDGE_TOKENS": "a:secret-token-of-length", "MEWSBRIDGE_PATH": "/x"}, ""))
 	want = []endpointConfig{{Name: "mews", Path: "/x", Prefix: "mews", Tokens: []namedToken{{"a", "secret-token-of-length"}}}}
-	if diff := cmp.Diff(want, flat.Endpoints, cmp.AllowUnexported(endpointConfig{})); diff != "" {
+	if diff := cmp.Diff(want, flat.Endpoints, configParts...); diff != "" {
 		t.Errorf("the one endpoint (-want +got):\n%s", diff)
 	}
 }
@@ -125,6 +129,10 @@ func TestBadSettings(t *testing.T) {
 		{"tokens: [\"a:a token that is long enough\"]", "token 1 holds a space"},
 		{"tokens: [a:secret-token-of-length, a:another-token-of-length]", "tokens 1 and 2 have the same name"},
 		{"tokens: [a:secret-token-of-length, b:secret-token-of-length]", "tokens 1 and 2 have the same secret"},
+		{"allow: 192.0.2.0/33", "allow (mewsbridge.yaml line 1): \"192.0.2.0/33\" is not a network"},
+		{"allow: mews.com", "allow (mewsbridge.yaml line 1)"},
+		{"trusted_proxies: \"::ffff:10.0.0.0/104\"", "trusted_proxies (mewsbridge.yaml line 1)"},
+		{"endpoints: [{name: a, path: /a, prefix: a, tokens: [a-token-that-is-long-enough], allow: here}]", "endpoints allow (mewsbridge.yaml line 1)"},
 		{"endpoints: mews", "endpoints is not a list"},
 		{"endpoints: []", "endpoints is not a list"},
 		{"endpoints: [a]", "mewsbridge.yaml line 1: an endpoint is not such as"},
@@ -199,7 +207,7 @@ func TestExampleFile(t *testing.T) {
 	const name = "../../deploy/mewsbridge.yaml"
 	example := sources{getenv: func(string) string { return "" }, file: readConfigFile(name)}
 	nothing := sources{getenv: func(string) string { return "" }}
-	if diff := cmp.Diff(mustResolve(t, nothing), mustResolve(t, example), cmp.AllowUnexported(endpointConfig{})); diff != "" {
+	if diff := cmp.Diff(mustResolve(t, nothing), mustResolve(t, example), configParts...); diff != "" {
 		t.Errorf("the example is not the defaults (-default +example):\n%s", diff)
 	}
 	data, err := os.ReadFile(name)

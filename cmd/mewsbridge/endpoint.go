@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -17,12 +18,13 @@ type endpointConfig struct {
 	Name, Path, Prefix string
 	Tokens             []namedToken // set by tokens, or read from TokensFile
 	TokensFile         string
+	Allow              []netip.Prefix // none: all
 
 	listed bool // under endpoints; false for the one that the other settings describe
 }
 
 // endpointKeys are the settings that describe an endpoint. Each is also a key of an element of endpoints in the file.
-func endpointKeys() []string { return []string{"path", "tokens", "tokens_file", "prefix"} }
+func endpointKeys() []string { return []string{"path", "tokens", "tokens_file", "allow", "prefix"} }
 
 // resolveEndpoints puts the endpoints of the file, where there are any, in place of the one that the other settings describe, and reads
 // the tokens files.

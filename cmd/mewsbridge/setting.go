@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,9 @@ func settings() []setting {
 	list := func(field func(*Config) *[]string) func(*Config, string) error {
 		return func(c *Config, v string) error { *field(c) = splitList([]string{v}); return nil }
 	}
+	networks := func(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
+		return func(c *Config, v string) error { return parseNetworks(field(c), v) }
+	}
 	span := func(field func(*Config) *time.Duration) func(*Config, string) error {
 		return func(c *Config, v string) error { return parseSpan(field(c), v) }
 	}
@@ -49,6 +54,8 @@ func settings() []setting {
 		{"path", "MEWSBRIDGE_PATH", "/webhooks/mews", "path of the webhook URL", endpoint(func(e *endpointConfig) *string { return &e.Path })},
 		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated, each alone or as name:token; none: one is made and kept in the data dir", setTokens},
 		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line; # begins a comment", endpoint(func(e *endpointConfig) *string { return &e.TokensFile })},
+		{"allow", "MEWSBRIDGE_ALLOW", "", "networks that may send webhooks, comma separated, for example 192.0.2.0/24; none: all", networks(func(c *Config) *[]netip.Prefix { return &c.Endpoints[0].Allow })},
+		{"trusted_proxies", "MEWSBRIDGE_TRUSTED_PROXIES", "", "networks of the proxies whose X-Forwarded-For is believed for allow; none: the sender is who connects", networks(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
 		{"data_dir", "MEWSBRIDGE_DATA_DIR", "data", "folder of the embedded server's streams and of the token", text(func(c *Config) *string { return &c.DataDir })},
 		{"log_level", "MEWSBRIDGE_LOG_LEVEL", "info", "debug, info, warn or error", setLogLevel},
 
@@ -133,6 +140,23 @@ func parseNumber(to *int, text string) error {
 		return errors.New("not a whole number of 1 or more")
 	}
 	*to = n
+	return nil
+}
+
+// parseNetworks reads a list of networks; an address alone is a network of one.
+func parseNetworks(to *[]netip.Prefix, text string) error {
+	var networks []netip.Prefix
+	for _, one := range splitList([]string{text}) {
+		network, err := netip.ParsePrefix(one)
+		if address, addressErr := netip.ParseAddr(one); addressErr == nil {
+			network, err = address.Prefix(address.BitLen())
+		}
+		if err != nil || network.Addr().Is4In6() {
+			return fmt.Errorf("%q is not a network such as 192.0.2.0/24 or 2001:db8::/32", one)
+		}
+		networks = append(networks, network.Masked())
+	}
+	*to = networks
 	return nil
 }
 
