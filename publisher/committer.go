@@ -32,11 +32,12 @@ const (
 // Nothing waits for a timer: when nothing is under way the next webhook goes at once, and what arrives
 // while a commit is under way goes together in the next one.
 type committer struct {
-	stream string
-	send   *sender
-	log    *zap.Logger
-	now    func() time.Time
-	limits struct {
+	stream  string
+	send    *sender
+	log     *zap.Logger
+	now     func() time.Time
+	metrics *committerMetrics
+	limits  struct {
 		events int
 		bytes  int64
 	}
@@ -77,7 +78,7 @@ type committer struct {
 
 func newCommitter(stream string, send *sender, cfg Config, log *zap.Logger) *committer {
 	c := &committer{
-		stream: stream, send: send, log: log.With(zap.String("stream", stream)), now: time.Now,
+		stream: stream, send: send, log: log.With(zap.String("stream", stream)), now: time.Now, metrics: newCommitterMetrics(stream),
 		wake: make(chan struct{}, 1), idle: make(chan struct{}),
 		flights: map[uint64]*flight{}, batchLimit: maxBatchEvents, window: minWindow,
 	}
@@ -89,9 +90,14 @@ func newCommitter(stream string, send *sender, cfg Config, log *zap.Logger) *com
 // schema.Err…; it returns no later than ctx ends.
 func (c *committer) publish(ctx context.Context, msgs []schema.Message) error {
 	p := newPending(ctx, msgs)
+	p.arrived = c.now()
 	if err := c.enqueue(p); err != nil {
+		if errors.Is(err, schema.ErrOverloaded) {
+			c.metrics.shed.Inc()
+		}
 		return err
 	}
+	defer func() { c.metrics.publishSeconds.Observe(c.now().Sub(p.arrived).Seconds()) }()
 	wake(c.wake)
 	select {
 	case err := <-p.done:
@@ -114,7 +120,7 @@ func (c *committer) enqueue(p *pending) error {
 	}
 	if deadline, ok := p.ctx.Deadline(); ok && c.queuedEvents > 0 {
 		wait := c.chooser.expect(events+c.flightEvents, c.atomic)
-		if wait > time.Duration(shedAtRemaining*float64(deadline.Sub(c.now()))) {
+		if wait > time.Duration(shedAtRemaining*float64(deadline.Sub(p.arrived))) {
 			return schema.ErrOverloaded
 		}
 	}
@@ -289,6 +295,7 @@ func (c *committer) depart(m mode, group []*pending, events, outstanding int, no
 	c.flightEvents += f.events
 	c.sampled.flying = max(c.sampled.flying, c.flightEvents)
 	c.flightBytes += f.bytes
+	c.metrics.departed(f, now)
 	return f
 }
 
@@ -342,6 +349,7 @@ func (c *committer) finish(id uint64, index int, v verdict, err error) {
 
 // arrive settles the webhooks of a flight that is stored.
 func (c *committer) arrive(f *flight) {
+	c.metrics.landed(f, c.now())
 	c.sample(f)
 	for _, p := range f.group {
 		p.flight = nil
@@ -356,6 +364,7 @@ func (c *committer) arrive(f *flight) {
 
 // fail decides for each webhook of a flight what its failure means. Only these webhooks are concerned.
 func (c *committer) fail(f *flight, v verdict, err error) {
+	c.metrics.failures[v].Inc()
 	if v == tryPlain {
 		c.shrinkBatches(f, err)
 	}

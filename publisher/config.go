@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Defaults of the settings that may be left at zero.
@@ -54,6 +55,11 @@ type Config struct {
 	// answers schema.ErrOverloaded at once. Zero means the defaults.
 	QueueEvents int
 	QueueBytes  int64
+
+	// Metrics is where the publisher registers its metrics; nil means nowhere. Publishers of different prefixes may share one.
+	Metrics prometheus.Registerer
+	// StorageLimit returns how many bytes the server may store, for an account that has no limit of its own; nil means not known.
+	StorageLimit func() int64
 }
 
 func (c Config) withDefaults() Config {

@@ -26,6 +26,7 @@ type flight struct {
 	alive  int // callers still waiting
 	events int
 	bytes  int64
+	sent   time.Time
 
 	left  int      // acknowledgements still to come
 	acked []uint64 // bit set of those that came: a repeated one must not stand for a missing one

@@ -15,6 +15,8 @@ type pending struct {
 	bytes int64
 	done  chan error // capacity 1; receives exactly one value unless the caller has given up
 
+	arrived time.Time // when it was put on the queue
+	tried   bool      // sent at least once
 	stored  int       // messages at the front that earlier batches of this webhook have stored
 	settled bool      // answered, or given up by its caller
 	flight  *flight   // the attempt under way, nil while it waits

@@ -24,11 +24,18 @@ type Publisher struct {
 	conn       *nats.Conn
 	js         jetstream.JetStream
 	committers [kinds]*committer
+	metrics    *connectionMetrics
+	figures    *figures
 
 	connected        atomic.Bool
 	stopping         atomic.Bool
 	lastConnectError atomic.Pointer[error]
 	streamsProblem   atomic.Pointer[error]
+
+	consumersAgain struct { // when consumers may be asked for; only readFigures uses it
+		at      time.Time
+		backoff time.Duration
+	}
 
 	provision chan struct{}   // capacity 1: look at the streams now
 	lifetime  context.Context // ends when the loops are to end
@@ -48,7 +55,8 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("configure publisher: %w", err)
 	}
-	p := &Publisher{cfg: cfg, log: log, provision: make(chan struct{}, 1)}
+	p := &Publisher{cfg: cfg, log: log, provision: make(chan struct{}, 1), metrics: newConnectionMetrics(cfg.Prefix)}
+	p.figures = newFigures(cfg.Prefix, time.Now, p.readFigures)
 	p.lifetime, p.end = context.WithCancel(context.Background())
 	inbox, batch := nats.NewInbox(), rand.Text()[:12]+"-"
 	for _, kind := range schema.Kinds() {
@@ -71,6 +79,12 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 		if err := p.listen(c, fmt.Sprintf("%s.%d.", inbox, kind)); err != nil {
 			conn.Close()
 			return nil, err
+		}
+	}
+	if cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(p); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	return p, nil
@@ -109,6 +123,7 @@ func (p *Publisher) Start(ctx context.Context) error {
 		p.loops.Go(func() { c.run(p.lifetime.Done()) })
 	}
 	p.loops.Go(p.keepStreams)
+	p.loops.Go(func() { p.figures.run(p.lifetime) })
 	return nil
 }
 
