@@ -69,6 +69,7 @@ type failure struct {
 	kind     kind
 	cause    error
 	delivery schema.DeliveryID
+	attempt  int   // of the delivery, from 1; 0 before it is known
 	offset   int64 // of notJSON
 	limit    int64 // of tooLarge
 }
@@ -114,6 +115,9 @@ func failureOf(err error) *failure {
 func (b *Bridge) answerError(err error, c echo.Context) {
 	f := failureOf(err)
 	b.logFailure(c, f)
+	if f.kind == notFound || f.kind == badMethod {
+		b.metrics.refused.WithLabelValues(f.kind.word).Inc()
+	}
 	if c.Response().Committed {
 		return
 	}
@@ -159,6 +163,9 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 	}
 	if f.delivery != "" {
 		fields = append(fields, zap.String(logDelivery, string(f.delivery)))
+	}
+	if f.attempt > 0 {
+		fields = append(fields, zap.Int(logAttempt, f.attempt))
 	}
 	if f.cause != nil {
 		fields = append(fields, zap.Error(f.cause))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"mewsbridge/schema"
@@ -52,9 +53,11 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Admin is served on the admin listener beside /livez and /readyz.
 	Admin            []AdminRoute
-	MaxInflightBytes int64            // zero means DefaultMaxInflightBytes
-	LedgerSize       int              // open deliveries at most; zero means 100,000
-	Now              func() time.Time // nil means time.Now
+	Metrics          prometheus.Registerer // where the bridge registers its metrics; nil means nowhere
+	RetrySpacing     time.Duration         // how long Mews waits between its attempts; zero means DefaultRetrySpacing
+	MaxInflightBytes int64                 // zero means DefaultMaxInflightBytes
+	LedgerSize       int                   // open deliveries at most; zero means 100,000
+	Now              func() time.Time      // nil means time.Now
 }
 
 // AdminRoute is one more path of the admin listener, for GET. A path that ends in * serves everything below.
@@ -69,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LedgerSize == 0 {
 		c.LedgerSize = defaultLedgerSize
+	}
+	if c.RetrySpacing == 0 {
+		c.RetrySpacing = DefaultRetrySpacing
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -97,6 +103,7 @@ type Bridge struct {
 	stopping atomic.Bool
 	public   *echo.Echo
 	admin    *echo.Echo
+	metrics  *metrics
 }
 
 // New returns a Bridge, or everything that is wrong with cfg. It starts nothing.
@@ -108,11 +115,11 @@ func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, log: cfg.Log,
 		ledger: newLedger(cfg.RetryWindow, cfg.LedgerSize),
-		bodies: memory{limit: cfg.MaxInflightBytes},
+		bodies: memory{limit: cfg.MaxInflightBytes}, metrics: newMetrics(),
 	}
 	b.public = b.newEcho()
 	for _, e := range cfg.Endpoints {
-		b.public.POST(e.Path, (&endpoint{b, e}).receive)
+		b.public.POST(e.Path, (&endpoint{b, e, b.metrics.endpoint(e.Name)}).receive)
 		b.public.OPTIONS(e.Path, onlyPost) // echo would answer 204 by itself
 	}
 	b.admin = b.newEcho()
@@ -120,6 +127,11 @@ func New(cfg Config) (*Bridge, error) {
 	b.admin.GET("/readyz", b.ready)
 	for _, route := range cfg.Admin {
 		b.admin.GET(route.Path, echo.WrapHandler(route.Handler))
+	}
+	if cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(b); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	return b, nil
 }

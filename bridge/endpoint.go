@@ -60,6 +60,7 @@ func validateEndpoints(endpoints []Endpoint) error {
 type endpoint struct {
 	*Bridge
 	Endpoint
+	metrics *endpointMetrics
 }
 
 // endpointOf returns the name of the endpoint whose route was matched; empty for any other path.

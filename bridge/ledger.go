@@ -45,6 +45,7 @@ type ledger struct {
 	order []*entry         // by when they were opened; taken-over entries stay until they are passed
 	head  int
 	count int
+	lost  map[string]*losses // by endpoint
 }
 
 // entry is a delivery whose sender has not been told 2xx.
@@ -53,7 +54,9 @@ type entry struct {
 	delivery schema.DeliveryID
 	attempts int
 	first    time.Time // when the first attempt began
+	failed   time.Time // when the last attempt ended
 	expires  time.Time
+	stored   bool // an attempt was stored, but the sender not told
 	taken    bool
 }
 
@@ -63,10 +66,11 @@ type claim struct {
 	delivery schema.DeliveryID
 	attempts int // this one included
 	first    time.Time
+	stored   bool // by this or an earlier attempt
 }
 
 func newLedger(window time.Duration, size int) *ledger {
-	return &ledger{window: window, size: size, open: map[key][]*entry{}}
+	return &ledger{window: window, size: size, open: map[key][]*entry{}, lost: map[string]*losses{}}
 }
 
 // begin starts an attempt: it takes over the oldest open entry of k, or begins a new delivery.
@@ -78,7 +82,7 @@ func (l *ledger) begin(k key, now time.Time) claim {
 		e := l.open[k][0]
 		l.take(e)
 		if e.expires.After(now) {
-			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first}
+			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first, stored: e.stored}
 		}
 	}
 	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
@@ -86,16 +90,25 @@ func (l *ledger) begin(k key, now time.Time) claim {
 
 // end finishes the attempt. told says that a 2xx was written to the sender.
 func (l *ledger) end(c claim, told bool, now time.Time) {
-	if told || c.attempts >= maxAttempts {
+	if told {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c.attempts >= maxAttempts {
+		if !c.stored {
+			l.lossesOf(c.key.endpoint).attempts++
+		}
+		return
+	}
 	l.expire(now)
 	if l.count >= l.size {
 		l.take(l.oldest())
 	}
-	e := &entry{key: c.key, delivery: c.delivery, attempts: c.attempts, first: c.first, expires: c.first.Add(l.window)}
+	e := &entry{
+		key: c.key, delivery: c.delivery, attempts: c.attempts, stored: c.stored,
+		first: c.first, failed: now, expires: c.first.Add(l.window),
+	}
 	l.open[c.key] = append(l.open[c.key], e)
 	l.order = append(l.order, e)
 	l.count++
@@ -145,6 +158,9 @@ func (l *ledger) expire(now time.Time) {
 				return
 			}
 			l.take(e)
+			if !e.stored {
+				l.lossesOf(e.key.endpoint).silent++
+			}
 		}
 		l.pass()
 	}

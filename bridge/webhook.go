@@ -15,10 +15,25 @@ import (
 	"mewsbridge/schema"
 )
 
-// receive handles one webhook: authenticate, read, parse, split, deliver, answer. Nothing is read, looked up or parsed
-// before the sender is known.
+// errPanic is what a webhook came to whose handler panics.
+var errPanic = errors.New("the handler panicked")
+
+// receive handles one webhook and measures it.
 func (e *endpoint) receive(c echo.Context) error {
-	arrived := time.Now()
+	o := observation{arrived: time.Now()}
+	err := errPanic
+	e.metrics.inFlight.Inc()
+	defer func() {
+		e.metrics.inFlight.Dec()
+		e.metrics.done(&o, err, e.cfg.Now())
+	}()
+	err = e.handle(c, &o)
+	return err
+}
+
+// handle authenticates, reads, parses, splits, delivers and answers. Nothing is read, looked up or parsed before the sender is
+// known.
+func (e *endpoint) handle(c echo.Context, o *observation) error {
 	r := c.Request()
 	if err := e.admit(r); err != nil {
 		return err
@@ -26,6 +41,7 @@ func (e *endpoint) receive(c echo.Context) error {
 	if !e.Tokens.authenticate(r, e.cfg.Now()) {
 		return &failure{kind: unauthorized}
 	}
+	o.authenticated = true
 	zipped, ok := compression(r.Header)
 	if !ok {
 		return &failure{kind: badEncoding}
@@ -40,7 +56,7 @@ func (e *endpoint) receive(c echo.Context) error {
 	}
 	defer e.bodies.release(reserved)
 
-	packed, err := e.read(c, arrived, limit)
+	packed, err := e.read(c, o.arrived, limit)
 	if err != nil {
 		return err
 	}
@@ -56,18 +72,20 @@ func (e *endpoint) receive(c echo.Context) error {
 	}
 	received := e.cfg.Now()
 	claim := e.ledger.begin(key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
-	told := false
-	defer func() { e.ledger.end(claim, told, e.cfg.Now()) }()
+	o.retry = claim.attempts > 1
+	defer func() { e.ledger.end(claim, o.told, e.cfg.Now()) }()
 
 	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix}
 	d := split(body, damaged, receipt)
-	if err := e.deliver(r, arrived, d.messages); err != nil {
-		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery}
+	o.kind = d.kind()
+	if err := e.deliver(r, o.arrived, d.messages); err != nil {
+		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
 	}
+	claim.stored, o.stored, o.delivery = true, true, d
 	if d.failure != nil {
 		return d.failure // stored in quarantine, and refused
 	}
-	told = e.accept(c, claim, d)
+	o.told = e.accept(c, claim, d)
 	return nil
 }
 
@@ -93,6 +111,7 @@ func (e *endpoint) read(c echo.Context, arrived time.Time, limit int64) ([]byte,
 
 // delivery is what a body became.
 type delivery struct {
+	webhook                *schema.Webhook // nil when it could not be parsed
 	messages               []schema.Message
 	published, quarantined int
 	failure                *failure // the answer when it is not 202, even after all messages are stored
@@ -111,7 +130,20 @@ func split(body []byte, damaged error, receipt schema.Receipt) delivery {
 		}
 		return refuse(body, schema.ReasonNotJSON, 0, err, receipt)
 	}
-	return delivery{messages: w.Messages(receipt), published: w.Published(), quarantined: w.Quarantined()}
+	return delivery{webhook: w, messages: w.Messages(receipt), published: w.Published(), quarantined: w.Quarantined()}
+}
+
+// kind returns what the body was.
+func (d *delivery) kind() bodyKind {
+	switch {
+	case d.webhook == nil:
+		return bodyUnread
+	case d.webhook.Kind == schema.KindEvent:
+		return bodyGeneral
+	case d.webhook.Kind == schema.KindIntegration:
+		return bodyIntegration
+	}
+	return bodyUnknown
 }
 
 func refuse(body []byte, reason schema.Reason, offset int64, cause error, receipt schema.Receipt) delivery {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 
@@ -44,6 +45,7 @@ type app struct {
 	cfg *Config
 	log *zap.Logger
 
+	metrics    *prometheus.Registry
 	nats       *embedded.Server       // nil with an external NATS
 	publishers []*publisher.Publisher // one for each prefix, in the order of Config.prefixes
 	bridge     *bridge.Bridge
@@ -69,7 +71,7 @@ func (a *app) onStop(name string, run func(context.Context) error) {
 // newApp acquires everything that serve needs, in the order in which it is to be given back reversed: a listener that is
 // taken or a folder that is in use is an error here. When it fails, it has given back what it had.
 func newApp(cfg *Config, log *zap.Logger) (*app, error) {
-	a := &app{cfg: cfg, log: log, reloader: &reloader{log: log}, failed: make(chan error, 2)}
+	a := &app{cfg: cfg, log: log, metrics: newRegistry(), reloader: &reloader{log: log}, failed: make(chan error, 2)}
 	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublishers, a.openBridge, a.openAdmin, a.openPublic} {
 		if err := acquire(); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -124,10 +126,10 @@ func (a *app) openPublisher(prefix string) error {
 		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
 		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey,
 		Prefix: prefix, Replicas: c.Replicas, Manage: c.Manage,
-		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow,
+		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow, Metrics: a.metrics,
 	}
 	if a.nats != nil {
-		cfg.InProcess = a.nats
+		cfg.InProcess, cfg.StorageLimit = a.nats, a.nats.StorageLimit
 	}
 	p, err := publisher.New(cfg, a.log)
 	if err != nil {
@@ -146,7 +148,8 @@ func (a *app) openBridge() error {
 	b, err := bridge.New(bridge.Config{
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
-		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies,
+		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, RetrySpacing: a.cfg.RetrySpacing,
+		Admin: []bridge.AdminRoute{{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)}},
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -290,9 +293,22 @@ func (a *app) start(ctx context.Context, hangups <-chan os.Signal) error {
 		}
 	}
 	a.reloader.start(hangups)
+	a.watch()
 	a.admin.serve(a.failed)
 	a.public.serve(a.failed)
 	return nil
+}
+
+// watch runs what looks at the bridge from time to time, until it is stopped.
+func (a *app) watch() {
+	ctx, end := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { a.bridge.Watch(ctx) })
+	a.onStop("watching", func(context.Context) error {
+		end()
+		watching.Wait()
+		return nil
+	})
 }
 
 // stop gives everything back in reverse order: readiness, webhooks (waiting for those accepted, and so for their

@@ -40,6 +40,7 @@ type Config struct {
 	Replicas                             int
 	Manage                               bool
 	MaxAge, DuplicateWindow, RetryWindow time.Duration
+	RetrySpacing                         time.Duration
 	AckDeadline                          time.Duration
 	MaxBody                              int64        // 0: what the server takes
 	Sealer                               *seal.Sealer // nil: credentials are stored in the clear
@@ -117,6 +118,8 @@ func (c *Config) validate() error {
 	need(c.DataDir != "", "data_dir: empty")
 	need(c.AckDeadline > 0 && c.AckDeadline < mewsTimeout, "ack_deadline: %v must be more than 0 and less than 5s, when Mews stops waiting", c.AckDeadline)
 	need(c.RetryWindow > 0, "retry_window: must be more than 0")
+	need(c.RetrySpacing > 0, "retry_spacing: must be more than 0")
+	need(2*c.RetrySpacing <= c.RetryWindow, "retry_spacing: two pauses of %v are longer than retry_window, %v: a second retry would not be recognised", c.RetrySpacing, c.RetryWindow)
 	need(c.RetryWindow <= c.DuplicateWindow, "retry_window: %v is longer than duplicate_window, %v: a late retry would be stored twice", c.RetryWindow, c.DuplicateWindow)
 	need(c.MaxAge == 0 || c.DuplicateWindow <= c.MaxAge, "duplicate_window: %v is longer than max_age, %v", c.DuplicateWindow, c.MaxAge)
 	need(c.HeaderTimeout > 0 && c.IdleTimeout > 0, "http.header_timeout and http.idle_timeout: must be more than 0")

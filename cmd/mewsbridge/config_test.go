@@ -106,6 +106,8 @@ func TestBadSettings(t *testing.T) {
 		{"ack_deadline: 4", "ack_deadline (mewsbridge.yaml line 1): not a duration"},
 		{"retry_window: 2h", "retry_window: 2h0m0s is longer than duplicate_window"},
 		{"retry_window: 0s", "retry_window:"},
+		{"retry_spacing: 0s", "retry_spacing: must"},
+		{"retry_spacing: 16m", "retry_spacing: two pauses of 16m0s are longer than retry_window"},
 		{"max_age: 10m", "duplicate_window: 1h0m0s is longer than max_age"},
 		{"max_age: -1h", "max_age (mewsbridge.yaml line 1): negative"},
 		{"max_body: 4 buckets", "max_body (mewsbridge.yaml line 1)"},

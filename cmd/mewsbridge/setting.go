@@ -50,7 +50,7 @@ func settings() []setting {
 	}
 	return []setting{
 		{"listen", "MEWSBRIDGE_LISTEN", ":8080", "address for webhooks", text(func(c *Config) *string { return &c.Listen })},
-		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez and /readyz", text(func(c *Config) *string { return &c.AdminListen })},
+		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez, /readyz and /metrics", text(func(c *Config) *string { return &c.AdminListen })},
 		{"path", "MEWSBRIDGE_PATH", "/webhooks/mews", "path of the webhook URL", endpoint(func(e *endpointConfig) *string { return &e.Path })},
 		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated, each alone or as name:token; none: one is made and kept in the data dir", setTokens},
 		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line; # begins a comment", endpoint(func(e *endpointConfig) *string { return &e.TokensFile })},
@@ -76,6 +76,7 @@ func settings() []setting {
 		{"max_age", "MEWSBRIDGE_MAX_AGE", "720h", "how long the streams keep a message; 0s: for ever", span(func(c *Config) *time.Duration { return &c.MaxAge })},
 		{"duplicate_window", "MEWSBRIDGE_DUPLICATE_WINDOW", "1h", "how long the streams remember message ids", span(func(c *Config) *time.Duration { return &c.DuplicateWindow })},
 		{"retry_window", "MEWSBRIDGE_RETRY_WINDOW", "30m", "how long a webhook that was not answered 2xx is expected again", span(func(c *Config) *time.Duration { return &c.RetryWindow })},
+		{"retry_spacing", "MEWSBRIDGE_RETRY_SPACING", "3m", "how long Mews is taken to wait between its three attempts; what is at risk of loss is told by it", span(func(c *Config) *time.Duration { return &c.RetrySpacing })},
 		{"ack_deadline", "MEWSBRIDGE_ACK_DEADLINE", "4s", "time from a webhook's arrival to its last acknowledgement; less than 5s", span(func(c *Config) *time.Duration { return &c.AckDeadline })},
 		{"max_body", "MEWSBRIDGE_MAX_BODY", "", "largest webhook, for example 4MiB; none: 4MiB embedded, else what the server's max_payload leaves", setMaxBody},
 		{"seal_to", "MEWSBRIDGE_SEAL_TO", "", "public curve key (X…) to which credentials and the quarantine are sealed; none: they are stored in the clear", setSealTo},

@@ -164,6 +164,14 @@ func (s *Server) ClientURL() string { return s.server.ClientURL() }
 // InProcessConn returns a connection that uses no socket; it makes Server an in-process provider for nats.go.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
+// StorageLimit returns how many bytes the server may store in all: three quarters of what was free when it started.
+func (s *Server) StorageLimit() int64 {
+	if config := s.server.JetStreamConfig(); config != nil {
+		return config.MaxStore
+	}
+	return 0
+}
+
 // Shutdown stops the server, waits until it has written everything, and frees the store.
 func (s *Server) Shutdown() error {
 	stop(s.server)
