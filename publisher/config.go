@@ -115,6 +115,23 @@ func count(conditions ...bool) int {
 	return n
 }
 
+// ConnectOptions returns the options of a connection that say who connects and what TLS it uses, so that every client of
+// the bridge's NATS connects alike. An error names the file that cannot be read, and repeats no credential.
+func (c Config) ConnectOptions() ([]nats.Option, error) {
+	options, err := c.credentials()
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := c.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	if tlsConfig != nil {
+		options = append(options, nats.Secure(tlsConfig))
+	}
+	return options, nil
+}
+
 // credentials returns the connection options that say who the publisher is. Files are read here once, so
 // that a missing one is an error at start; nats.go reads a creds file again at each reconnect.
 func (c Config) credentials() ([]nats.Option, error) {

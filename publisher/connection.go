@@ -43,18 +43,11 @@ func (p *Publisher) connect() (*nats.Conn, error) {
 			p.log.Warn("NATS reports an error", zap.Error(err))
 		}),
 	}
-	credentials, err := p.cfg.credentials()
+	identity, err := p.cfg.ConnectOptions()
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, credentials...)
-	tlsConfig, err := p.cfg.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	if tlsConfig != nil {
-		options = append(options, nats.Secure(tlsConfig))
-	}
+	options = append(options, identity...)
 	if p.cfg.InProcess != nil {
 		options = append(options, nats.InProcessServer(p.cfg.InProcess))
 	}

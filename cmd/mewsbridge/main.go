@@ -76,7 +76,9 @@ Start it with "mewsbridge serve"; nothing else needs to be installed.`,
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServeCommand(env), newSendCommand(env), newTailCommand(env), newTokenCommand(env), newUnsealCommand(env), newSealKeyCommand(env),
-		newHealthCommand(env), newVersionCommand(env))
+	root.AddCommand(
+		newServeCommand(env), newSendCommand(env), newTailCommand(env), newQuarantineCommand(env),
+		newTokenCommand(env), newUnsealCommand(env), newSealKeyCommand(env), newHealthCommand(env), newVersionCommand(env),
+	)
 	return root
 }

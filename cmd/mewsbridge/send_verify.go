@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,9 +11,6 @@ import (
 	"mewsbridge/cmd/mewsbridge/internal/simulator"
 	"mewsbridge/schema"
 )
-
-// verifyPatience bounds how long the stream may give nothing while it is read.
-const verifyPatience = 30 * time.Second
 
 // verification counts in the stream what was sent. It takes one byte for each event.
 type verification struct {
@@ -69,7 +64,7 @@ func (v *verification) run(ctx context.Context) (verdictLine, error) {
 	}
 	if state := stream.CachedInfo().State; state.LastSeq > v.from && state.Msgs > 0 {
 		if err := v.read(ctx, stream, state.LastSeq); err != nil {
-			return verdictLine{}, withCode(69, fmt.Errorf("verify: %w", err))
+			return verdictLine{}, withCode(exitUnavailable, fmt.Errorf("verify: %w", err))
 		}
 	}
 	return v.count(), nil
@@ -77,31 +72,13 @@ func (v *verification) run(ctx context.Context) (verdictLine, error) {
 
 // read asks for headers only: the subject says which event it is.
 func (v *verification) read(ctx context.Context, stream jetstream.Stream, last uint64) error {
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+	config := jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: v.from + 1, HeadersOnly: true,
-	})
-	if err != nil {
-		return fmt.Errorf("create consumer: %w", err)
 	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("read stream: %w", err)
-	}
-	defer messages.Stop()
-	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(verifyPatience))
-		if err != nil {
-			return fmt.Errorf("read stream: %w", err)
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return fmt.Errorf("read metadata: %w", err)
-		}
+	return readStream(ctx, stream, config, last, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
 		v.note(msg.Subject())
-		if meta.Sequence.Stream >= last || meta.NumPending == 0 {
-			return errors.Join(ctx.Err())
-		}
-	}
+		return nil
+	})
 }
 
 // note counts the event of that subject when it is one of ours: others may write to the stream meanwhile.

@@ -21,9 +21,10 @@ const wideTerminal = 120
 
 // The colours of a terminal.
 const (
-	colourOff  = "\x1b[0m"
-	colourDim  = "\x1b[2m"
-	colourType = "\x1b[36m"
+	colourOff   = "\x1b[0m"
+	colourDim   = "\x1b[2m"
+	colourType  = "\x1b[36m"
+	colourFault = "\x1b[31m"
 )
 
 // tailPrinter writes messages, one line each.

@@ -79,11 +79,21 @@ func runUnseal(ctx context.Context, env *environment, o *unsealOptions) error {
 	return err
 }
 
-// opener reads the private keys. Errors do not repeat them.
+// opener returns what opens with the private keys that were given.
 func (o *unsealOptions) opener(env *environment) (*seal.Opener, error) {
+	opener, err := newOpener(env, o.keyFile)
+	if err == nil && opener == nil {
+		err = withCode(exitUsage, errors.New("no private key: give --key-file, or set "+envUnsealKey))
+	}
+	return opener, err
+}
+
+// newOpener reads the private keys from the file, when one is named, or from the environment; without any it returns nil. Errors do
+// not repeat them.
+func newOpener(env *environment, keyFile string) (*seal.Opener, error) {
 	text := env.Getenv(envUnsealKey)
-	if o.keyFile != "" {
-		data, err := os.ReadFile(o.keyFile)
+	if keyFile != "" {
+		data, err := os.ReadFile(keyFile)
 		if err != nil {
 			return nil, withCode(exitConfig, fmt.Errorf("read private key: %w", err))
 		}
@@ -94,7 +104,7 @@ func (o *unsealOptions) opener(env *environment) (*seal.Opener, error) {
 		seeds = append(seeds, []byte(seed))
 	}
 	if len(seeds) == 0 {
-		return nil, withCode(exitUsage, errors.New("no private key: give --key-file, or set "+envUnsealKey))
+		return nil, nil
 	}
 	opener, err := seal.NewOpener(seeds...)
 	if err != nil {
