@@ -17,9 +17,9 @@ const asyncAPIName = "asyncapi"
 // Document is a JSON Schema (2020-12) of what Mews sends or of what is published, or the AsyncAPI document of all of it. Each
 // stands alone: it refers to no other.
 type Document struct {
-	Name    string // for example ServiceOrderUpdated
-	Title   string
-	Content []byte // JSON, indented; nobody may change it
+	Name        string // for example ServiceOrderUpdated
+	Description string // its own, in plain words
+	Content     []byte // JSON, indented; nobody may change it
 }
 
 // Path returns the document's path below the folder or URL of all: v1/<name>.json.
@@ -48,15 +48,13 @@ func Documents() []Document {
 func AsyncAPI() Document { return readDocument(asyncAPIName) }
 
 func readDocument(name string) Document {
-	d := Document{Name: name}
-	content, err := documents.ReadFile("json/" + d.Path())
+	content, err := documents.ReadFile("json/" + DocumentVersion + "/" + name + ".json")
 	if err != nil {
 		panic("schema: the document " + name + " is not embedded") // a test reads every one
 	}
-	d.Content = content
-	d.Title = unquoteString(memberOf(content, "title"))
+	about := content
 	if name == asyncAPIName {
-		d.Title = unquoteString(memberOf(memberOf(content, "info"), "title"))
+		about = memberOf(content, "info")
 	}
-	return d
+	return Document{Name: name, Description: unquoteString(memberOf(about, "description")), Content: content}
 }

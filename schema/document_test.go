@@ -127,8 +127,8 @@ func TestDocumentsAreJSONSchemas(t *testing.T) {
 			t.Errorf("%s: %v", d.Name, err)
 		}
 		root := v.(map[string]any)
-		if root["$id"] != "urn:mewsbridge:schema:v1:"+d.Name || root["title"] != d.Title || d.Title == "" || seen[d.Name] {
-			t.Errorf("%s: $id %v, title %q", d.Name, root["$id"], d.Title)
+		if root["$id"] != "urn:mewsbridge:schema:v1:"+d.Name || root["title"] == nil || root["description"] != d.Description || d.Description == "" || seen[d.Name] {
+			t.Errorf("%s: $id %v, title %v, description %q", d.Name, root["$id"], root["title"], d.Description)
 		}
 		seen[d.Name] = true
 		if len(list(root["required"])) == 0 {

@@ -149,7 +149,7 @@ func (a *app) openBridge() error {
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
 		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, RetrySpacing: a.cfg.RetrySpacing,
-		Admin: []bridge.AdminRoute{{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)}},
+		Admin: append(schemaRoutes(), bridge.AdminRoute{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)}),
 	})
 	if err != nil {
 		return withCode(exitConfig, err)

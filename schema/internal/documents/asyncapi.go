@@ -21,7 +21,7 @@ func asyncAPI(all map[string]node, s *samples) node {
 		"info": node{
 			"title":   "mewsbridge",
 			"version": "1.0.0",
-			"description": "Takes the webhooks of Mews and stores their single events in NATS JetStream: MEWS_EVENTS, MEWS_INTEGRATIONS and MEWS_QUARANTINE. " +
+			"description": "All channels, messages and headers, as AsyncAPI 3.0. mewsbridge takes the webhooks of Mews and stores their single events in NATS JetStream: MEWS_EVENTS, MEWS_INTEGRATIONS and MEWS_QUARANTINE. " +
 				"Read them with JetStream consumers; each message may come more than once. The prefix mews, in upper case in the streams' names, is a setting.",
 		},
 		"defaultContentType": "application/json",
@@ -90,7 +90,7 @@ func channels(s *samples) node {
 		"integrations": node{
 			"address": "{prefix}.integrations.{action}.{integrationId}", "servers": []node{ref("servers/nats")},
 			"title":       "Integrations",
-			"description": "Stream MEWS_INTEGRATIONS: events of Integration webhooks, each a CloudEvent in structured mode. They carry credentials: restrict who may read them.",
+			"description": "Stream MEWS_INTEGRATIONS: events of Integration webhooks, each a CloudEvent in structured mode. They carry credentials, which the bridge can seal: restrict who may read them.",
 			"parameters": node{
 				"prefix":        parameter("First token of every subject, a setting.", "mews"),
 				"action":        parameter("Type of the event as Mews names it.", "").with("examples", schema.KnownActions()).with("location", "$message.payload#/data/Action"),
@@ -101,7 +101,7 @@ func channels(s *samples) node {
 		"quarantine": node{
 			"address": "{prefix}.quarantine.{reason}", "servers": []node{ref("servers/nats")},
 			"title":       "Quarantine",
-			"description": "Stream MEWS_QUARANTINE: what could not be understood. The payload is the raw bytes of one event or of a whole body.",
+			"description": "Stream MEWS_QUARANTINE: what could not be understood. The payload is the raw bytes of one event or of a whole body; where the bridge seals credentials, an object with the one member SealedBody.",
 			"parameters": node{
 				"prefix": parameter("First token of every subject, a setting.", "mews"),
 				"reason": parameter("Why the bytes are here.", "").with("enum", schema.Reasons()).with("location", "$message.header#/"+schema.HeaderReason),

@@ -239,7 +239,7 @@ func headers() node {
 }
 
 func quarantineHeaders() node {
-	return object("NATS headers of a message in the quarantine stream. Its payload is the raw bytes: of one event, or of a whole body.", node{
+	return object("NATS headers of a message in the quarantine stream. Its payload is the raw bytes of one event or of a whole body; where the bridge seals credentials, an object with the one member SealedBody.", node{
 		schema.HeaderMsgID:       pattern(`^[A-Za-z0-9_-]+-[0-9]+$`, "\"<delivery id>-<index>\". JetStream drops a second message with it."),
 		schema.HeaderReason:      node{"type": "string", "enum": schema.Reasons(), "description": "Why the bytes are here."},
 		schema.HeaderOffset:      pattern(`^[0-9]+$`, "Byte offset of the fault within the payload, counted from 0."),
