@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Tests that run in parallel wait for deadlines far more than they compute.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// nats-server keeps two goroutines of its own that outlive Shutdown.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine.func1"),
@@ -38,11 +44,12 @@ const (
 
 // rig is a bridge over real HTTP, a real publisher and a real server.
 type rig struct {
-	server *natstest.Server
-	bridge *bridge.Bridge
-	http   *httptest.Server
-	js     jetstream.JetStream
-	seen   uint64 // sequence of the events stream up to which the model has looked
+	server    *natstest.Server
+	bridge    *bridge.Bridge
+	publisher *publisher.Publisher
+	http      *httptest.Server
+	js        jetstream.JetStream
+	seen      uint64 // sequence of the events stream up to which the model has looked
 }
 
 func newRig(t testing.TB, change func(*bridge.Config)) *rig {
@@ -53,10 +60,20 @@ func newRig(t testing.TB, change func(*bridge.Config)) *rig {
 // newRigOn makes a rig over one server, or over a cluster with as many replicas. The streams are empty.
 func newRigOn(t testing.TB, servers []*natstest.Server, change func(*bridge.Config)) *rig {
 	t.Helper()
-	p, err := publisher.New(publisher.Config{
+	return newRigWith(t, servers, nil, change)
+}
+
+// newRigWith is newRigOn with a change to the publisher too.
+func newRigWith(t testing.TB, servers []*natstest.Server, changePublisher func(*publisher.Config), change func(*bridge.Config)) *rig {
+	t.Helper()
+	publishing := publisher.Config{
 		URLs: natstest.URLs(servers...), Prefix: "mews", Replicas: len(servers), Manage: true,
 		MaxAge: 24 * time.Hour, DuplicateWindow: time.Hour,
-	}, zap.NewNop())
+	}
+	if changePublisher != nil {
+		changePublisher(&publishing)
+	}
+	p, err := publisher.New(publishing, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +106,7 @@ func newRigOn(t testing.TB, servers []*natstest.Server, change func(*bridge.Conf
 	h.Config.ReadHeaderTimeout, h.Config.MaxHeaderBytes = 2*time.Second, 16<<10
 	h.Start()
 	t.Cleanup(h.Close)
-	r := &rig{server: servers[0], bridge: b, http: h, js: natstest.JetStream(t, servers...)}
+	r := &rig{server: servers[0], bridge: b, publisher: p, http: h, js: natstest.JetStream(t, servers...)}
 	r.purge(t)
 	return r
 }
@@ -114,6 +131,16 @@ func (r *rig) purge(t testing.TB) {
 			return err == nil && stream.Purge(ctx) == nil
 		})
 	}
+}
+
+// readiness asks /readyz.
+func (r *rig) readiness(t testing.TB) answer {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodGet, "http://admin/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, r.bridge.AdminHandler(), request)
 }
 
 // url is the webhook URL with the token.
@@ -170,6 +197,8 @@ func (r *rig) stored(t testing.TB) []jetstream.Msg {
 		var stream jetstream.Stream
 		var consumer jetstream.Consumer
 		natstest.Eventually(t, "stream "+kind.Stream("mews"), func() bool { // a cluster may be choosing a leader
+			ctx, cancel := context.WithTimeout(ctx, time.Second) // without a leader no one answers
+			defer cancel()
 			var err error
 			if stream, err = r.js.Stream(ctx, kind.Stream("mews")); err != nil {
 				return false

@@ -3,6 +3,7 @@ package publisher
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ const (
 	codeTooManyRequests      = 10167 // the stream's inbound queue is full
 	codeTemporarily          = 10008 // JetStream system temporarily unavailable
 	codeNotLeader            = 10009
+	codeMessageTooLarge      = 10054
+	codeHeaderTooLarge       = 10097
 	codeStreamOffline        = 10118
 	codeDuplicateInProcess   = 10158
 	codeAtomicDisabled       = 10174
@@ -106,6 +109,19 @@ func judge(code int) verdict {
 		return tryAgain
 	}
 	return refused
+}
+
+// concernsOneMessage reports whether a refusal says nothing of the other messages of a batch.
+func concernsOneMessage(code int) bool {
+	return code == codeMessageTooLarge || code == codeHeaderTooLarge
+}
+
+// codeOf returns JetStream's error code in err, or 0.
+func codeOf(err error) int {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.code
+	}
+	return 0
 }
 
 func kindOf(code int) error {

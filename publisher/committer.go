@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"mewsbridge/schema"
@@ -205,7 +206,11 @@ func (c *committer) run(stop <-chan struct{}) {
 func (c *committer) draw(now time.Time) (*flight, time.Duration) {
 	const noTimer = time.Hour
 	outstanding := c.queuedEvents + c.flightEvents
-	if p := c.alone.peek(); p != nil && c.fits(p) {
+	if p := c.alone.peek(); p != nil {
+		// It has been refused once already. Nothing overtakes it: under constant load the window would never have room.
+		if !c.fits(p) {
+			return nil, noTimer
+		}
 		c.alone.pop()
 		return c.depart(pipelined, []*pending{p}, len(p.left()), outstanding, now), 0
 	}
@@ -320,7 +325,11 @@ func (c *committer) launch(f *flight) {
 	} else {
 		err = c.send.sendPlain(f)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		// The server has lowered its limit. Nothing of the message was sent, and no other attempt will fare better.
+		c.finish(f.id, -1, refused, &refusal{schema.ErrRefused, codeMessageTooLarge, "a message is larger than the server's max_payload"})
+	case err != nil:
 		c.finish(f.id, -1, tryAgain, &refusal{schema.ErrUnavailable, 0, err.Error()})
 	}
 }
@@ -368,22 +377,27 @@ func (c *committer) fail(f *flight, v verdict, err error) {
 	if v == tryPlain {
 		c.shrinkBatches(f, err)
 	}
+	code := codeOf(err)
 	for _, p := range f.group {
 		p.flight = nil
 		p.last = err
-		switch v {
+		next := v
+		if len(f.group) > 1 && concernsOneMessage(code) || code == codeBatchIncomplete && p.incomplete {
+			// One message is at fault, and in a batch it has no answer of its own: let each webhook answer for itself.
+			next = tryAlone
+		}
+		p.incomplete = code == codeBatchIncomplete
+		switch next {
 		case tryAlone, tryPlain:
-			p.alone = true
 			c.requeue(&c.alone, p, false)
 		case nobodyThere, tryAgain:
-			if v == nobodyThere {
+			if next == nobodyThere {
 				p.refused++
 			}
 			if p.refused >= maxNobodyThere {
 				c.settle(p, err)
 				continue
 			}
-			p.suspect = true
 			p.due = c.now().Add(retryDelay)
 			c.requeue(&c.again, p, false)
 		default:
@@ -394,8 +408,7 @@ func (c *committer) fail(f *flight, v verdict, err error) {
 
 // shrinkBatches keeps what the server said of its limits until the streams are looked at again.
 func (c *committer) shrinkBatches(f *flight, err error) {
-	var r *refusal
-	if f.events > 1 && errors.As(err, &r) && r.code == codeBatchTooLarge {
+	if f.events > 1 && codeOf(err) == codeBatchTooLarge {
 		c.batchLimit = max(f.events/2, 1)
 		c.log.Info("the server takes smaller batches", zap.Int("events", c.batchLimit))
 		return

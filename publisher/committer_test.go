@@ -265,3 +265,56 @@ func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
 		t.Errorf("explored %d times in ten minutes", explored)
 	}
 }
+
+// preferBatches has the chooser know that batches are faster, and not look again.
+func (d *deaf) preferBatches() {
+	d.allowAtomic(true)
+	d.committer.mu.Lock()
+	defer d.committer.mu.Unlock()
+	for class := range loadClasses {
+		d.chooser.rate[atomicBatch][class], d.chooser.rate[pipelined][class] = 1e6, 1
+		d.chooser.next[class] = time.Now().Add(time.Hour)
+	}
+}
+
+// TestNothingOvertakesWhatWasRefusedInABatch refuses a batch for a duplicate while the next one is under way and more waits. Under
+// constant load there is always more: the refused webhook has to come first, or its time runs out.
+func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
+	d := newDeaf(t, nil)
+	d.preferBatches()
+	const big = 2 * minWindow // with this under way the window has no room
+	results := make(chan error, 3)
+	begin := func(name string, n int) { go func() { results <- d.publish(t.Context(), messages(name, n)) }() }
+	begin("retried", 5)
+	first := d.taken(t, 5)[4]
+	begin("second", big)
+	second := d.taken(t, 5+big)[4+big]
+	d.answer(t, first, `{"error":{"code":400,"err_code":10201,"description":"duplicate"},"stream":"MEWS_EVENTS","seq":0}`)
+	begin("third", big)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		d.committer.mu.Lock()
+		queued := d.fresh.peek() != nil || d.batches > 1 // waiting, or gone ahead
+		d.committer.mu.Unlock()
+		if queued {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the third webhook does not arrive")
+		}
+	}
+	d.answer(t, second, fmt.Sprintf(`{"stream":"MEWS_EVENTS","seq":%d,"batch":"b","count":%d}`, big, big))
+	sent := d.taken(t, 5+big+5)[5+big:]
+	for _, m := range sent[:5] {
+		if id := m.Header.Get(schema.HeaderMsgID); !strings.HasPrefix(id, "retried-") || m.Header.Get(headerBatchID) != "" {
+			t.Fatalf("%s was sent before the refused webhook", id)
+		}
+		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1,"duplicate":true}`)
+	}
+	third := d.taken(t, 5+big+5+big)
+	d.answer(t, third[len(third)-1], fmt.Sprintf(`{"stream":"MEWS_EVENTS","seq":%d,"batch":"b","count":%d}`, 2*big, big))
+	for range 3 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}

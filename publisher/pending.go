@@ -15,16 +15,15 @@ type pending struct {
 	bytes int64
 	done  chan error // capacity 1; receives exactly one value unless the caller has given up
 
-	arrived time.Time // when it was put on the queue
-	tried   bool      // sent at least once
-	stored  int       // messages at the front that earlier batches of this webhook have stored
-	settled bool      // answered, or given up by its caller
-	flight  *flight   // the attempt under way, nil while it waits
-	refused int       // attempts that found nobody to answer
-	suspect bool      // an attempt ended without an answer: its ids may be known to the stream
-	alone   bool      // a batch was refused for a duplicate id: goes by plain publishes
-	due     time.Time // not sent again before
-	last    error     // why the last attempt failed
+	arrived    time.Time // when it was put on the queue
+	tried      bool      // sent at least once
+	stored     int       // messages at the front that earlier batches of this webhook have stored
+	settled    bool      // answered, or given up by its caller
+	flight     *flight   // the attempt under way, nil while it waits
+	refused    int       // attempts that found nobody to answer
+	incomplete bool      // the last attempt was a batch that reached the server with a gap
+	due        time.Time // not sent again before
+	last       error     // why the last attempt failed
 }
 
 func newPending(ctx context.Context, msgs []schema.Message) *pending {

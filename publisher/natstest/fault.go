@@ -1,0 +1,84 @@
+package natstest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// MaxStore limits what all streams of a server may keep on disk, in bytes.
+func MaxStore(bytes int64) Option {
+	return func(o *server.Options) { o.JetStreamMaxStore = bytes }
+}
+
+// MaxPayload limits the size of a message, in bytes.
+func MaxPayload(bytes int32) Option {
+	return func(o *server.Options) { o.MaxPayload = bytes }
+}
+
+// StopJetStream has the server go on without JetStream, as it does by itself after a write has failed.
+func StopJetStream(tb testing.TB, s *Server) {
+	tb.Helper()
+	if err := s.ShutdownJetStream(); err != nil {
+		tb.Fatalf("stop JetStream: %v", err)
+	}
+}
+
+// StartJetStream undoes StopJetStream.
+func StartJetStream(tb testing.TB, s *Server) {
+	tb.Helper()
+	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: s.options.StoreDir, MaxStore: s.options.JetStreamMaxStore}); err != nil {
+		tb.Fatalf("start JetStream: %v", err)
+	}
+}
+
+// Reload changes the options of a running server.
+func Reload(tb testing.TB, s *Server, change Option) {
+	tb.Helper()
+	change(&s.options)
+	if err := s.ReloadOptions(s.options.Clone()); err != nil {
+		tb.Fatalf("reload: %v", err)
+	}
+}
+
+// LameDuck has the server stop as an operator's rolling update does: JetStream first, its clients after a grace period of 10 s. It
+// returns when JetStream has ended.
+func LameDuck(tb testing.TB, s *Server) {
+	tb.Helper()
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.LameDuckShutdown() }()
+	tb.Cleanup(func() { Stop(s); <-ended })
+	Eventually(tb, "JetStream to end", func() bool { return !s.JetStreamEnabled() })
+}
+
+// Fill takes up the server's storage with a stream of its own, until it refuses more; Empty gives it back.
+func Fill(tb testing.TB, js jetstream.JetStream) {
+	tb.Helper()
+	ctx := tb.Context()
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: filler, Subjects: []string{"filler"}}); err != nil {
+		tb.Fatalf("create filler: %v", err)
+	}
+	data := make([]byte, 64<<10)
+	deadline := time.Now().Add(patience)
+	for {
+		if _, err := js.Publish(ctx, "filler", data); err != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			tb.Fatal("the storage does not fill up")
+		}
+	}
+}
+
+// filler is the name of the stream of Fill.
+const filler = "FILLER"
+
+// Empty undoes Fill.
+func Empty(tb testing.TB, js jetstream.JetStream) {
+	tb.Helper()
+	if err := js.DeleteStream(tb.Context(), filler); err != nil {
+		tb.Fatalf("delete filler: %v", err)
+	}
+}
