@@ -215,6 +215,9 @@ func (r *rig) stored(t testing.TB) []jetstream.Msg {
 				}
 				continue // a cluster may be choosing a leader
 			}
+			if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream < stream.CachedInfo().State.FirstSeq {
+				continue // purged, and the consumer's replica does not know it yet
+			}
 			all = append(all, m)
 			read++
 		}
