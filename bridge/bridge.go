@@ -117,9 +117,10 @@ func New(cfg Config) (*Bridge, error) {
 		ledger: newLedger(cfg.RetryWindow, cfg.LedgerSize),
 		bodies: memory{limit: cfg.MaxInflightBytes}, metrics: newMetrics(),
 	}
+	drifts := newDrift(cfg.Log)
 	b.public = b.newEcho()
 	for _, e := range cfg.Endpoints {
-		b.public.POST(e.Path, (&endpoint{b, e, b.metrics.endpoint(e.Name)}).receive)
+		b.public.POST(e.Path, (&endpoint{b, e, b.metrics.endpoint(e.Name, drifts)}).receive)
 		b.public.OPTIONS(e.Path, onlyPost) // echo would answer 204 by itself
 	}
 	b.admin = b.newEcho()

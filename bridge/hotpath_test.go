@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"mewsbridge/schema"
 )
 
@@ -14,7 +16,7 @@ func TestMeasuringAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMetrics().endpoint("mews")
+	m := newMetrics().endpoint("mews", newDrift(zap.NewNop()))
 	o := observation{
 		arrived: time.Now(), authenticated: true, kind: bodyGeneral, told: true, stored: true,
 		delivery: delivery{webhook: w, messages: w.Messages(schema.Receipt{Delivery: "d", Endpoint: "mews", Prefix: "mews"})},

@@ -80,12 +80,17 @@ func (t types) of(name string) int {
 	if i, known := t.index[name]; known {
 		return i
 	}
-	return len(t.names) - 1
+	return t.other()
 }
+
+func (t types) other() int { return len(t.names) - 1 }
 
 // endpointMetrics are the series of one endpoint, each resolved once, so that a webhook costs a few atomic additions.
 type endpointMetrics struct {
+	name     string
 	types    types
+	drifts   *drift
+	drift    map[string]prometheus.Counter            // by what
 	webhooks [bodyKinds]map[string]prometheus.Counter // by outcome
 	events   []prometheus.Counter                     // by type
 	reasons  map[schema.Reason]prometheus.Counter
@@ -98,7 +103,7 @@ type endpointMetrics struct {
 // metrics are those of a Bridge.
 type metrics struct {
 	webhooks, events, quarantined, retries *prometheus.CounterVec
-	refused                                *prometheus.CounterVec
+	refused, drift                         *prometheus.CounterVec
 	inFlight, last                         *prometheus.GaugeVec
 	answer                                 *prometheus.HistogramVec
 
@@ -125,8 +130,10 @@ func newMetrics() *metrics {
 		quarantined: counter("mewsbridge_quarantined_total", "Bodies and single events stored in quarantine, by reason.", "endpoint", "reason"),
 		retries:     counter("mewsbridge_retries_total", "Webhooks that were recognised as a further attempt at one not answered 2xx.", "endpoint"),
 		refused:     counter("mewsbridge_requests_refused_total", "Requests that reached no endpoint, on either listener.", "reason"),
-		inFlight:    gauge("mewsbridge_webhooks_in_flight", "Webhooks that are being handled."),
-		last:        gauge("mewsbridge_last_webhook_timestamp_seconds", "When the last webhook with a live token arrived; 0 when none did since the start."),
+		drift: counter("mewsbridge_contract_drift_total",
+			"Things that Mews sent and does not document: discriminators, actions, members of the body, kinds of body.", "endpoint", "what"),
+		inFlight: gauge("mewsbridge_webhooks_in_flight", "Webhooks that are being handled."),
+		last:     gauge("mewsbridge_last_webhook_timestamp_seconds", "When the last webhook with a live token arrived; 0 when none did since the start."),
 		answer: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "mewsbridge_answer_duration_seconds", Buckets: answerBuckets(),
 			Help: "Time from a webhook's arrival to its answer, of those with a live token. Mews gives up after 5 s.",
@@ -150,9 +157,9 @@ func newMetrics() *metrics {
 }
 
 // endpoint resolves the series of one endpoint; they start at 0.
-func (m *metrics) endpoint(name string) *endpointMetrics {
+func (m *metrics) endpoint(name string, drifts *drift) *endpointMetrics {
 	e := &endpointMetrics{
-		types: newTypes(), reasons: map[schema.Reason]prometheus.Counter{},
+		name: name, types: newTypes(), drifts: drifts, drift: map[string]prometheus.Counter{}, reasons: map[schema.Reason]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
 		answer: m.answer.WithLabelValues(name).(prometheus.Histogram), last: m.last.WithLabelValues(name),
 	}
@@ -169,8 +176,11 @@ func (m *metrics) endpoint(name string) *endpointMetrics {
 			}
 		}
 	}
-	for _, name2 := range e.types.names {
-		e.events = append(e.events, m.events.WithLabelValues(name, name2))
+	for _, eventType := range e.types.names {
+		e.events = append(e.events, m.events.WithLabelValues(name, eventType))
+	}
+	for _, what := range driftKinds() {
+		e.drift[what] = m.drift.WithLabelValues(name, what)
 	}
 	for _, reason := range schema.Reasons() {
 		e.reasons[reason] = m.quarantined.WithLabelValues(name, string(reason))
@@ -213,7 +223,11 @@ func (m *endpointMetrics) count(d *delivery) {
 		}
 	}
 	w := d.webhook
-	if w == nil || w.Kind == schema.KindQuarantine {
+	if w == nil {
+		return
+	}
+	m.drifted(w)
+	if w.Kind == schema.KindQuarantine {
 		return
 	}
 	if w.Kind == schema.KindIntegration {
@@ -222,27 +236,35 @@ func (m *endpointMetrics) count(d *delivery) {
 	}
 	// Events of one type come together: one addition for each run of them.
 	run, last := 0, schema.Discriminator("")
-	add := func() {
-		if run > 0 {
-			m.events[m.types.of(string(last))].Add(float64(run))
-		}
-	}
 	for i := range w.Events {
 		e := &w.Events[i]
 		if e.Quarantined() {
 			continue
 		}
 		if e.Discriminator != last {
-			add()
+			m.countEvents(last, run)
 			run, last = 0, e.Discriminator
 		}
 		run++
 	}
-	add()
+	m.countEvents(last, run)
+}
+
+// countEvents takes in n events of one type.
+func (m *endpointMetrics) countEvents(d schema.Discriminator, n int) {
+	if n == 0 {
+		return
+	}
+	index := m.types.of(string(d))
+	m.events[index].Add(float64(n))
+	if index == m.types.other() {
+		m.drift[driftDiscriminator].Add(float64(n))
+		m.drifts.note(m.name, driftDiscriminator, driftName(string(d)))
+	}
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.webhooks, m.events, m.quarantined, m.retries, m.refused, m.inFlight, m.last, m.answer}
+	return []prometheus.Collector{m.webhooks, m.events, m.quarantined, m.retries, m.refused, m.drift, m.inFlight, m.last, m.answer}
 }
 
 // Describe makes the bridge a prometheus.Collector.

@@ -180,6 +180,12 @@ func (p *parser) find(name string) *member {
 
 // webhook decides what the body is.
 func (p *parser) webhook() *Webhook {
+	w := p.kind()
+	w.members = p.members
+	return w
+}
+
+func (p *parser) kind() *Webhook {
 	if p.hasEvents {
 		return p.general()
 	}

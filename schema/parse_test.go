@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -264,5 +265,25 @@ func TestParseErrors(t *testing.T) {
 				t.Errorf("quarantined as %s %s", m.ID, m.Subject)
 			}
 		})
+	}
+}
+
+func TestUnknownMembers(t *testing.T) {
+	for body, want := range map[string][]string{
+		`{"EnterpriseId":"e","IntegrationId":"i","Entities":{},"Events":[]}`:  nil,
+		`{"EnterpriseId":"e","New":1,"Events":[{"Other":1}],"Action":"x"}`:    {"New", "Action"},
+		`{"Action":"IntegrationCreated","Data":{"Any":1}}`:                    nil,
+		`{"Action":"IntegrationCreated","Data":{},"EnterpriseId":"e"}`:        {"EnterpriseId"},
+		`{"Action":1,"Events":2}`:                                             {"Action", "Events"},
+		`[1]`:                                                                 nil,
+		`{"N\u0065w":1,"Events":[{"Discriminator":"A","Discriminator":"B"}]}`: {"New"},
+	} {
+		w, err := schema.Parse([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.UnknownMembers(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
 	}
 }

@@ -18,6 +18,7 @@ type Webhook struct {
 	Offset int64   // of a whole body in quarantine: byte offset of the fault
 
 	body        []byte
+	members     []member // the body's own, without the array Events
 	shared      []member // of a General webhook: the members that each event gets
 	sharedBytes []byte   // shared as it stands in data, each member followed by a comma
 	quarantined int      // how many of Messages are quarantined
@@ -63,6 +64,29 @@ func (w *Webhook) Published() int {
 
 // Quarantined returns how many of Messages go to quarantine.
 func (w *Webhook) Quarantined() int { return w.quarantined }
+
+// UnknownMembers returns the names of the body's own members that Mews does not document for a webhook of its kind, in order; all of them
+// when the kind itself is unknown. They are as Mews sent them and can be any text.
+func (w *Webhook) UnknownMembers() []string {
+	var unknown []string
+	for _, m := range w.members {
+		if !w.documents(string(m.name)) {
+			unknown = append(unknown, string(m.name))
+		}
+	}
+	return unknown
+}
+
+func (w *Webhook) documents(member string) bool {
+	switch w.Kind {
+	case KindEvent:
+		return member == "EnterpriseId" || member == "IntegrationId" || member == "Entities"
+	case KindIntegration:
+		return member == "Action" || member == "Data"
+	default:
+		return false
+	}
+}
 
 // wholeBody returns a webhook that is one quarantined message.
 func wholeBody(body []byte, reason Reason, offset int) *Webhook {
