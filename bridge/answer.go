@@ -154,8 +154,8 @@ func (b *Bridge) stopReading(c echo.Context) {
 	}
 }
 
-// logFailure writes one record for each webhook that was not stored, and for a stranger's request only at debug. Nothing
-// of the URL is in it but the pattern of the route.
+// logFailure writes one record for each webhook that was not stored, at warn while they are few; and for a stranger's request only at
+// debug. Nothing of the URL is in it but the pattern of the route.
 func (b *Bridge) logFailure(c echo.Context, f *failure) {
 	fields := []zap.Field{
 		zap.String(logReason, f.kind.word), zap.Int(logStatus, f.kind.status),
@@ -174,5 +174,9 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 		b.log.Debug("request refused", fields...)
 		return
 	}
-	b.log.Warn("webhook not stored", fields...)
+	level := zap.WarnLevel
+	if !b.failures.allow(f.kind.word, b.cfg.Now()) {
+		level = zap.DebugLevel
+	}
+	b.log.Log(level, "webhook not stored", fields...)
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,8 +61,9 @@ type Config struct {
 	Now              func() time.Time      // nil means time.Now
 }
 
-// AdminRoute is one more path of the admin listener, for GET. A path that ends in * serves everything below.
+// AdminRoute is one more path of the admin listener. A path that ends in * serves everything below.
 type AdminRoute struct {
+	Method  string // empty is GET; one path may have a route for each method
 	Path    string
 	Handler http.Handler
 }
@@ -104,6 +106,7 @@ type Bridge struct {
 	public   *echo.Echo
 	admin    *echo.Echo
 	metrics  *metrics
+	failures *failureLog
 }
 
 // New returns a Bridge, or everything that is wrong with cfg. It starts nothing.
@@ -115,7 +118,7 @@ func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, log: cfg.Log,
 		ledger: newLedger(cfg.RetryWindow, cfg.LedgerSize),
-		bodies: memory{limit: cfg.MaxInflightBytes}, metrics: newMetrics(),
+		bodies: memory{limit: cfg.MaxInflightBytes}, metrics: newMetrics(), failures: newFailureLog(),
 	}
 	drifts := newDrift(cfg.Log)
 	b.public = b.newEcho()
@@ -127,7 +130,7 @@ func New(cfg Config) (*Bridge, error) {
 	b.admin.GET("/livez", live)
 	b.admin.GET("/readyz", b.ready)
 	for _, route := range cfg.Admin {
-		b.admin.GET(route.Path, echo.WrapHandler(route.Handler))
+		b.admin.Add(cmp.Or(route.Method, http.MethodGet), route.Path, echo.WrapHandler(route.Handler))
 	}
 	if cfg.Metrics != nil {
 		if err := cfg.Metrics.Register(b); err != nil {

@@ -114,7 +114,7 @@ func (r *riskLog) note(risks []Risk, now time.Time) {
 	}
 }
 
-// Watch speaks in the log of what is at risk until ctx ends.
+// Watch speaks in the log of what is at risk, and of failures that were too many to be logged one by one, until ctx ends.
 func (b *Bridge) Watch(ctx context.Context) {
 	ticker := time.NewTicker(riskTick)
 	defer ticker.Stop()
@@ -125,6 +125,7 @@ func (b *Bridge) Watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 			log.note(b.Risks(), b.cfg.Now())
+			b.failures.flush(b.log, b.cfg.Now())
 		}
 	}
 }

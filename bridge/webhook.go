@@ -182,7 +182,11 @@ func (e *endpoint) accept(c echo.Context, claim claim, d delivery) bool {
 		err = http.NewResponseController(c.Response().Writer).Flush()
 	}
 	if err = errors.Join(gone, err); err != nil {
-		e.log.Warn("webhook stored, sender not told", zap.String(logReason, "sender-gone"),
+		level := zap.WarnLevel
+		if !e.failures.allow(outcomeSenderGone, e.cfg.Now()) {
+			level = zap.DebugLevel
+		}
+		e.log.Log(level, "webhook stored, sender not told", zap.String(logReason, outcomeSenderGone),
 			zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)))
 		return false
 	}

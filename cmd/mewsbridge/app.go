@@ -45,6 +45,7 @@ type app struct {
 	cfg *Config
 	log *zap.Logger
 
+	level      zap.AtomicLevel // of log
 	metrics    *prometheus.Registry
 	nats       *embedded.Server       // nil with an external NATS
 	publishers []*publisher.Publisher // one for each prefix, in the order of Config.prefixes
@@ -70,8 +71,8 @@ func (a *app) onStop(name string, run func(context.Context) error) {
 
 // newApp acquires everything that serve needs, in the order in which it is to be given back reversed: a listener that is
 // taken or a folder that is in use is an error here. When it fails, it has given back what it had.
-func newApp(cfg *Config, log *zap.Logger) (*app, error) {
-	a := &app{cfg: cfg, log: log, metrics: newRegistry(), reloader: &reloader{log: log}, failed: make(chan error, 2)}
+func newApp(cfg *Config, log *zap.Logger, level zap.AtomicLevel) (*app, error) {
+	a := &app{cfg: cfg, log: log, level: level, metrics: newRegistry(), reloader: &reloader{log: log}, failed: make(chan error, 2)}
 	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublishers, a.openBridge, a.openAdmin, a.openPublic} {
 		if err := acquire(); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
@@ -149,7 +150,7 @@ func (a *app) openBridge() error {
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
 		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, RetrySpacing: a.cfg.RetrySpacing,
-		Admin: append(schemaRoutes(), bridge.AdminRoute{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)}),
+		Admin: a.adminRoutes(),
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -157,6 +158,12 @@ func (a *app) openBridge() error {
 	a.bridge = b
 	a.onStop("reloader", a.reloader.stop)
 	return nil
+}
+
+// adminRoutes returns what the admin listener serves beside the bridge's own.
+func (a *app) adminRoutes() []bridge.AdminRoute {
+	routes := append(schemaRoutes(), bridge.AdminRoute{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)})
+	return append(routes, levelRoutes(a.level, a.log)...)
 }
 
 // endpoints returns what the bridge serves.

@@ -54,11 +54,12 @@ func givenFlags(flags *pflag.FlagSet) map[string]string {
 
 // serve runs a bridge until ctx ends or a listener fails, and then stops it.
 func serve(ctx context.Context, env *environment, cfg *Config) error {
-	log := newLog(env.Stderr, cfg.LogLevel)
+	level := zap.NewAtomicLevelAt(cfg.LogLevel)
+	log := newLog(env.Stderr, level)
 	defer func() { _ = log.Sync() }() // stderr cannot always be synced
 	hangups, stopHangups := env.hangups()
 	defer stopHangups()
-	a, err := newApp(cfg, log)
+	a, err := newApp(cfg, log, level)
 	if err != nil {
 		return err
 	}
