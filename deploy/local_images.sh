@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Makes images that stand in for the public ones, for a machine without a registry, from what the machine has:
+#
+#   golang   $GOROOT, busybox and the module cache: pass --build-arg GOPROXY=file:///modules
+#   nats     nats-server as a static binary, built from the module that go.mod names
+#   caddy    the caddy found in PATH, with its libraries
+#
+# Usage: deploy/local_images.sh [golang] [nats] [caddy]; none: all. Each gets the name that deploy/Dockerfile or
+# docker-compose.yml uses. It needs busybox-static and caddy of Debian, and Docker.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+folder=$(mktemp -d)
+trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
+
+# named FILE IMAGE prints the whole name under which FILE uses the image.
+named() { grep -oE "\b$2:[A-Za-z0-9._-]+" "$1" | head -n 1; }
+
+# built NAME makes an image of the Dockerfile on standard input and the folder $folder/NAME.
+built() {
+  cat >"$folder/$1/Dockerfile"
+  docker build --quiet -t "$2" "$folder/$1" >/dev/null
+  docker image inspect --format "$2: {{.Size}} bytes" "$2"
+}
+
+make_golang() {
+  local root=$folder/golang cache
+  mkdir -p "$root/bin" "$root/usr/local" "$root/etc/ssl/certs" "$root/tmp" "$root/root"
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  "$root/bin/busybox" --list | grep -vx busybox | while read -r applet; do ln -s busybox "$root/bin/$applet"; done
+  cp -r "$(go env GOROOT)" "$root/usr/local/go"
+  rm -rf "$root/usr/local/go/"{test,doc,api}
+  cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+  cache=$(go env GOMODCACHE)
+  go mod download
+  # Only what this module needs, out of all that the cache holds.
+  GOMODCACHE=$folder/modcache GOPROXY=file://$cache/cache/download GOSUMDB=off go mod download
+  mv "$folder/modcache/cache/download" "$root/modules"
+  built golang "$(sed -n 's/^ARG GO_IMAGE=//p' deploy/Dockerfile)" <<'END'
+FROM scratch
+COPY . /
+ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/root
+END
+}
+
+make_nats() {
+  mkdir "$folder/nats"
+  CGO_ENABLED=0 go build -trimpath -o "$folder/nats/nats-server" github.com/nats-io/nats-server/v2
+  built nats "$(named docker-compose.yml nats)" <<'END'
+FROM scratch
+COPY nats-server /nats-server
+ENTRYPOINT ["/nats-server"]
+END
+}
+
+make_caddy() {
+  local binary library
+  binary=$(command -v caddy)
+  mkdir -p "$folder/caddy/usr/bin"
+  cp "$binary" "$folder/caddy/usr/bin/caddy"
+  for library in $(ldd "$binary" | grep -o '/[^ ]*'); do
+    mkdir -p "$folder/caddy$(dirname "$library")"
+    cp "$library" "$folder/caddy$library"
+  done
+  built caddy "$(named docker-compose.yml caddy)" <<'END'
+FROM scratch
+COPY . /
+ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
+CMD ["/usr/bin/caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
+END
+}
+
+for image in "${@:-golang nats caddy}"; do
+  for name in $image; do "make_$name"; done
+done
