@@ -25,13 +25,14 @@ type kind struct {
 
 // The answers other than 202. None holds anything of the request or of the fault's own text.
 var (
-	notJSON        = kind{http.StatusBadRequest, "not-json", "The body is not JSON. It is kept in quarantine; send a JSON object."}
-	bodyIncomplete = kind{http.StatusBadRequest, "body-incomplete", "The body ended early or did not arrive in time. Send it again."}
-	unauthorized   = kind{http.StatusUnauthorized, "unauthorized", "The query parameter Token is missing or wrong."}
-	notFound       = kind{http.StatusNotFound, "not-found", "There is nothing at this path. Check the URL given to Mews."}
-	badMethod      = kind{http.StatusMethodNotAllowed, "method-not-allowed", "Webhooks are sent with POST."}
-	tooLarge       = kind{http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit."}
-	badEncoding    = kind{http.StatusUnsupportedMediaType, "unsupported-encoding", "Send the body as it is or with Content-Encoding gzip."}
+	notJSON           = kind{http.StatusBadRequest, "not-json", "The body is not JSON. It is kept in quarantine; send a JSON object."}
+	bodyIncomplete    = kind{http.StatusBadRequest, "body-incomplete", "The body ended early or did not arrive in time. Send it again."}
+	unauthorized      = kind{http.StatusUnauthorized, "unauthorized", "The query parameter Token is missing or wrong."}
+	adminUnauthorized = kind{http.StatusUnauthorized, "unauthorized", "Send the admin token as Authorization: Bearer."}
+	notFound          = kind{http.StatusNotFound, "not-found", "There is nothing at this path. Check the URL given to Mews."}
+	badMethod         = kind{http.StatusMethodNotAllowed, "method-not-allowed", "Webhooks are sent with POST."}
+	tooLarge          = kind{http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit."}
+	badEncoding       = kind{http.StatusUnsupportedMediaType, "unsupported-encoding", "Send the body as it is or with Content-Encoding gzip."}
 
 	unavailable     = kind{http.StatusServiceUnavailable, "nats-unavailable", "NATS cannot be reached. Send the webhook again."}
 	streamMissing   = kind{http.StatusServiceUnavailable, "stream-missing", "The stream for these events is missing. Send the webhook again."}
@@ -170,7 +171,7 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 	if f.cause != nil {
 		fields = append(fields, zap.Error(f.cause))
 	}
-	if f.kind == unauthorized || f.kind == notFound || f.kind == badMethod {
+	if f.kind.status == http.StatusUnauthorized || f.kind == notFound || f.kind == badMethod {
 		b.log.Debug("request refused", fields...)
 		return
 	}

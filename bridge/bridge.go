@@ -53,7 +53,10 @@ type Config struct {
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed. It is evaluated for Endpoint.Allow.
 	TrustedProxies []netip.Prefix
 	// Admin is served on the admin listener beside /livez and /readyz.
-	Admin            []AdminRoute
+	Admin []AdminRoute
+	// AdminToken is asked for, as a bearer token, by all of the admin listener but /livez and /readyz; nil: none is. Without it
+	// /readyz does not say what is wrong.
+	AdminToken       *Token
 	Metrics          prometheus.Registerer // where the bridge registers its metrics; nil means nowhere
 	RetrySpacing     time.Duration         // how long Mews waits between its attempts; zero means DefaultRetrySpacing
 	MaxInflightBytes int64                 // zero means DefaultMaxInflightBytes
@@ -127,8 +130,9 @@ func New(cfg Config) (*Bridge, error) {
 		b.public.OPTIONS(e.Path, onlyPost) // echo would answer 204 by itself
 	}
 	b.admin = b.newEcho()
-	b.admin.GET("/livez", live)
-	b.admin.GET("/readyz", b.ready)
+	b.admin.Use(b.adminOnly)
+	b.admin.GET(livePath, live)
+	b.admin.GET(readyPath, b.ready)
 	for _, route := range cfg.Admin {
 		b.admin.Add(cmp.Or(route.Method, http.MethodGet), route.Path, echo.WrapHandler(route.Handler))
 	}
@@ -173,7 +177,7 @@ func (b *Bridge) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 // Handler serves the public listener: the paths of the endpoints and nothing else.
 func (b *Bridge) Handler() http.Handler { return b.public }
 
-// AdminHandler serves /livez, /readyz and what Config.Admin adds.
+// AdminHandler serves /livez, /readyz and, to who has the admin token, what Config.Admin adds.
 func (b *Bridge) AdminHandler() http.Handler { return b.admin }
 
 // BeginStop makes /readyz fail, so that no new webhooks are sent here. It may be called more than once.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -150,7 +151,7 @@ func (a *app) openBridge() error {
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
 		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, RetrySpacing: a.cfg.RetrySpacing,
-		Admin: a.adminRoutes(),
+		AdminToken: a.cfg.adminToken(), Admin: a.adminRoutes(),
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
@@ -163,7 +164,8 @@ func (a *app) openBridge() error {
 // adminRoutes returns what the admin listener serves beside the bridge's own.
 func (a *app) adminRoutes() []bridge.AdminRoute {
 	routes := append(schemaRoutes(), bridge.AdminRoute{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)})
-	return append(routes, levelRoutes(a.level, a.log)...)
+	routes = append(routes, levelRoutes(a.level, a.log)...)
+	return append(routes, a.pprofRoutes()...)
 }
 
 // endpoints returns what the bridge serves.
@@ -221,18 +223,27 @@ func (a *app) openAdmin() error {
 	if err != nil {
 		return err
 	}
+	// A profile takes as long as it was asked for; it ends early when the bridge stops.
+	ctx, cancel := context.WithCancel(context.Background())
+	l.server.BaseContext = func(net.Listener) context.Context { return ctx }
+	l.server.RegisterOnShutdown(cancel)
+	l.server.WriteTimeout = adminWriteTimeout
 	a.admin = l
 	a.onStop("admin listener", l.shutdown)
 	return nil
 }
 
-// adminConnections is plenty for probes.
-const adminConnections = 100
-
 func (a *app) openPublic() error {
+	tlsConfig, err := a.listenerTLS()
+	if err != nil {
+		return err
+	}
 	l, err := a.listen("listen", a.cfg.Listen, a.bridge.Handler(), a.cfg.MaxConnections)
 	if err != nil {
 		return err
+	}
+	if tlsConfig != nil {
+		l.socket = tls.NewListener(l.socket, tlsConfig)
 	}
 	a.public = l
 	a.onStop("webhook listener", l.shutdown)

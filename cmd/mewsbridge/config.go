@@ -30,6 +30,13 @@ type Config struct {
 	DataDir             string
 	LogLevel            zapcore.Level
 
+	TLSCert, TLSKey                        string // of the webhook listener
+	ACMEHosts                              []string
+	ACMEEmail, ACMECacheDir, ACMEDirectory string
+
+	AdminToken                secret
+	AdminInsecure, AdminPprof bool
+
 	NATSURL                            []string
 	NATSListen                         string
 	NATSCreds, NATSNKeySeedFile        string
@@ -115,6 +122,8 @@ func (c *Config) validate() error {
 	need(isAddress(c.AdminListen), "admin_listen: %q is not host:port", c.AdminListen)
 	need(c.Listen != c.AdminListen || strings.HasSuffix(c.Listen, ":0"), "admin_listen: the same as listen")
 	c.validateEndpoints(need)
+	c.validateTLS(need)
+	c.validateAdmin(need)
 	need(c.DataDir != "", "data_dir: empty")
 	need(c.AckDeadline > 0 && c.AckDeadline < mewsTimeout, "ack_deadline: %v must be more than 0 and less than 5s, when Mews stops waiting", c.AckDeadline)
 	need(c.RetryWindow > 0, "retry_window: must be more than 0")
@@ -152,6 +161,15 @@ func (c *Config) validateNATS(need func(bool, string, ...any)) {
 }
 
 func isScheme(s string) bool { return s == "nats" || s == "tls" || s == "ws" || s == "wss" }
+
+// isLoopback reports whether only this machine reaches a listener on host. An empty host means every address.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
 
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)

@@ -135,6 +135,15 @@ func TestBadSettings(t *testing.T) {
 		{"allow: mews.com", "allow (mewsbridge.yaml line 1)"},
 		{"trusted_proxies: \"::ffff:10.0.0.0/104\"", "trusted_proxies (mewsbridge.yaml line 1)"},
 		{"endpoints: [{name: a, path: /a, prefix: a, tokens: [a-token-that-is-long-enough], allow: here}]", "endpoints allow (mewsbridge.yaml line 1)"},
+		{"tls: {cert: a}", "tls.cert and tls.key: set both"},
+		{"tls: {cert: a, key: b, acme: {hosts: hooks.example.com}}", "tls.cert and tls.acme.hosts: set one of them"},
+		{"tls: {acme: {email: a@example.com}}", "tls.acme: set tls.acme.hosts too"},
+		{"tls: {acme: {hosts: localhost}}", "tls.acme.hosts: \"localhost\""},
+		{"tls: {acme: {hosts: hooks.example.com, directory: \"http://ca.example.com\"}}", "tls.acme.directory:"},
+		{"admin_listen: :8081", "admin_listen: \":8081\" can be reached from other machines: set admin_token"},
+		{"admin_listen: 192.0.2.1:8081", "admin_listen:"},
+		{"admin_token: secret-tok", "admin_token (mewsbridge.yaml line 1): has fewer than 16"},
+		{"admin_insecure: please", "admin_insecure (mewsbridge.yaml line 1)"},
 		{"endpoints: mews", "endpoints is not a list"},
 		{"endpoints: []", "endpoints is not a list"},
 		{"endpoints: [a]", "mewsbridge.yaml line 1: an endpoint is not such as"},
@@ -165,6 +174,15 @@ func TestBadSettings(t *testing.T) {
 		if strings.Contains(text, "secret-tok") || strings.Contains(text, "shorttoken") {
 			t.Errorf("%q: the error repeats a secret: %q", test.yaml, text)
 		}
+	}
+}
+
+func TestAdminBeyondLoopback(t *testing.T) {
+	for _, yaml := range []string{
+		"admin_listen: 127.0.0.2:1", "admin_listen: localhost:1", "admin_listen: \"[::1]:1\"",
+		"admin_listen: :1\nadmin_token: a-token-that-is-long-enough", "admin_listen: :1\nadmin_insecure: true",
+	} {
+		mustResolve(t, given(t, nil, nil, yaml))
 	}
 }
 

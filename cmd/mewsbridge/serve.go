@@ -127,7 +127,11 @@ func (a *app) greet(env *environment) {
 }
 
 func (a *app) webhookURL(token string) string {
-	return "http://" + hostFor(a.public.socket.Addr()) + a.cfg.Endpoints[0].Path + "?Token=" + url.QueryEscape(token)
+	scheme := "http://"
+	if a.cfg.servesTLS() {
+		scheme = "https://"
+	}
+	return scheme + hostFor(a.public.socket.Addr()) + a.cfg.Endpoints[0].Path + "?Token=" + url.QueryEscape(token)
 }
 
 // hostFor returns a host:port that reaches address from this machine.

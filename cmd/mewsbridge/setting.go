@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/crypto/acme/autocert"
 )
 
 // setting is one row of the table of settings: a key of the configuration file, an environment variable and a flag of
@@ -36,6 +37,9 @@ func settings() []setting {
 	list := func(field func(*Config) *[]string) func(*Config, string) error {
 		return func(c *Config, v string) error { *field(c) = splitList([]string{v}); return nil }
 	}
+	flag := func(field func(*Config) *bool) func(*Config, string) error {
+		return func(c *Config, v string) error { return parseBool(field(c), v) }
+	}
 	networks := func(field func(*Config) *[]netip.Prefix) func(*Config, string) error {
 		return func(c *Config, v string) error { return parseNetworks(field(c), v) }
 	}
@@ -51,6 +55,9 @@ func settings() []setting {
 	return []setting{
 		{"listen", "MEWSBRIDGE_LISTEN", ":8080", "address for webhooks", text(func(c *Config) *string { return &c.Listen })},
 		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez, /readyz and /metrics", text(func(c *Config) *string { return &c.AdminListen })},
+		{"admin_token", "MEWSBRIDGE_ADMIN_TOKEN", "", "token that the admin listener asks for, as a bearer token, for all but /livez and /readyz", setAdminToken},
+		{"admin_insecure", "MEWSBRIDGE_ADMIN_INSECURE", "false", "let admin_listen be beyond loopback without admin_token", flag(func(c *Config) *bool { return &c.AdminInsecure })},
+		{"admin_pprof", "MEWSBRIDGE_ADMIN_PPROF", "false", "serve the profiles of the process at /debug/pprof/ on the admin listener", flag(func(c *Config) *bool { return &c.AdminPprof })},
 		{"path", "MEWSBRIDGE_PATH", "/webhooks/mews", "path of the webhook URL", endpoint(func(e *endpointConfig) *string { return &e.Path })},
 		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated, each alone or as name:token; none: one is made and kept in the data dir", setTokens},
 		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line; # begins a comment", endpoint(func(e *endpointConfig) *string { return &e.TokensFile })},
@@ -58,6 +65,13 @@ func settings() []setting {
 		{"trusted_proxies", "MEWSBRIDGE_TRUSTED_PROXIES", "", "networks of the proxies whose X-Forwarded-For is believed for allow; none: the sender is who connects", networks(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
 		{"data_dir", "MEWSBRIDGE_DATA_DIR", "data", "folder of the embedded server's streams and of the token", text(func(c *Config) *string { return &c.DataDir })},
 		{"log_level", "MEWSBRIDGE_LOG_LEVEL", "info", "debug, info, warn or error", setLogLevel},
+
+		{"tls.cert", "MEWSBRIDGE_TLS_CERT", "", "PEM file with the certificate for webhooks, and the chain after it; read again when it changes", text(func(c *Config) *string { return &c.TLSCert })},
+		{"tls.key", "MEWSBRIDGE_TLS_KEY", "", "PEM file with its key", text(func(c *Config) *string { return &c.TLSKey })},
+		{"tls.acme.hosts", "MEWSBRIDGE_TLS_ACME_HOSTS", "", "host names to have certificates issued for by ACME, comma separated; accepts the authority's terms of service", list(func(c *Config) *[]string { return &c.ACMEHosts })},
+		{"tls.acme.email", "MEWSBRIDGE_TLS_ACME_EMAIL", "", "where the authority can reach you", text(func(c *Config) *string { return &c.ACMEEmail })},
+		{"tls.acme.cache_dir", "MEWSBRIDGE_TLS_ACME_CACHE_DIR", "", "folder of the certificates and the account; none: acme in the data dir", text(func(c *Config) *string { return &c.ACMECacheDir })},
+		{"tls.acme.directory", "MEWSBRIDGE_TLS_ACME_DIRECTORY", autocert.DefaultACMEDirectory, "URL of the authority's directory", text(func(c *Config) *string { return &c.ACMEDirectory })},
 
 		{"nats.url", "NATS_URL", "", "servers of a NATS cluster, comma separated; none: the embedded server", list(func(c *Config) *[]string { return &c.NATSURL })},
 		{"nats.listen", "MEWSBRIDGE_NATS_LISTEN", "127.0.0.1:4222", "address of the embedded server", text(func(c *Config) *string { return &c.NATSListen })},
@@ -72,7 +86,7 @@ func settings() []setting {
 
 		{"prefix", "MEWSBRIDGE_PREFIX", "mews", "first token of the subjects; upper case: of the streams' names", endpoint(func(e *endpointConfig) *string { return &e.Prefix })},
 		{"replicas", "MEWSBRIDGE_REPLICAS", "1", "replicas of each stream", number(func(c *Config) *int { return &c.Replicas })},
-		{"streams.manage", "MEWSBRIDGE_STREAMS_MANAGE", "true", "create the streams and bring them up to date; false: only check them", setManage},
+		{"streams.manage", "MEWSBRIDGE_STREAMS_MANAGE", "true", "create the streams and bring them up to date; false: only check them", flag(func(c *Config) *bool { return &c.Manage })},
 		{"max_age", "MEWSBRIDGE_MAX_AGE", "720h", "how long the streams keep a message; 0s: for ever", span(func(c *Config) *time.Duration { return &c.MaxAge })},
 		{"duplicate_window", "MEWSBRIDGE_DUPLICATE_WINDOW", "1h", "how long the streams remember message ids", span(func(c *Config) *time.Duration { return &c.DuplicateWindow })},
 		{"retry_window", "MEWSBRIDGE_RETRY_WINDOW", "30m", "how long a webhook that was not answered 2xx is expected again", span(func(c *Config) *time.Duration { return &c.RetryWindow })},
@@ -104,12 +118,12 @@ func setLogLevel(c *Config, text string) error {
 	return nil
 }
 
-func setManage(c *Config, text string) error {
+func parseBool(to *bool, text string) error {
 	v, err := strconv.ParseBool(text)
 	if err != nil {
 		return errors.New("not true or false")
 	}
-	c.Manage = v
+	*to = v
 	return nil
 }
 

@@ -14,10 +14,10 @@ var version = "dev"
 func newVersionCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version, and those of NATS within it",
+		Short: "Print the version, those of NATS within it, and what it was built with",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(env.Stdout, "mewsbridge %s (%s, nats-server %s, nats.go %s)\n", version, runtime.Version(),
+			_, err := fmt.Fprintf(env.Stdout, "mewsbridge %s (%s %s/%s, nats-server %s, nats.go %s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH,
 				moduleVersion("github.com/nats-io/nats-server/v2"), moduleVersion("github.com/nats-io/nats.go"))
 			return withCode(exitInternal, err)
 		},
