@@ -142,12 +142,12 @@ func explained(reason schema.Reason) string {
 		schema.ReasonDuplicateMember:      "an object has two members of one name",
 		schema.ReasonInvalidGzip:          "announced as gzip and is not",
 		schema.ReasonUnknownKind:          "neither an Events array nor an Action string",
-		schema.ReasonInvalidAction:        "the Action cannot be part of a subject",
+		schema.ReasonInvalidAction:        "a subject cannot hold the Action",
 		schema.ReasonTooManyEvents:        fmt.Sprintf("more than %s events", grouped(schema.MaxEvents)),
 		schema.ReasonTooLarge:             "its messages together would be more than 64 MiB",
 		schema.ReasonNotObject:            "the element of Events is not an object",
 		schema.ReasonNoDiscriminator:      "the event has no Discriminator",
-		schema.ReasonInvalidDiscriminator: "the Discriminator is not a string or cannot be part of a subject",
+		schema.ReasonInvalidDiscriminator: "it is no string that a subject can hold",
 	}[reason]
 	if text == "" {
 		return ""
