@@ -26,6 +26,7 @@ type natsFlags struct {
 	url, creds, prefix, file string
 
 	// What the settings say; set before the command runs.
+	from       sources
 	connection publisher.Config
 	sealer     *seal.Sealer // nil: nothing is sealed
 }
@@ -46,7 +47,7 @@ func (f *natsFlags) fromEnvironment(cmd *cobra.Command, env *environment) {
 		if err != nil {
 			return withCode(exitConfig, err)
 		}
-		f.sealer = c.Sealer
+		f.from, f.sealer = from, c.Sealer
 		if f.prefix, err = prefixOf(c, from); err != nil {
 			return withCode(exitUsage, err)
 		}
