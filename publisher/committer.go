@@ -68,6 +68,9 @@ type committer struct {
 	chooser    chooser
 	mode       mode // of what is under way
 
+	landings uint64  // flights stored so far
+	trouble  trouble // what keeps webhooks from being stored
+
 	sampled struct { // how the mode in use does
 		since    time.Time
 		fromIdle bool // nothing was under way then
@@ -126,6 +129,7 @@ func (c *committer) enqueue(p *pending) error {
 		}
 	}
 	c.queuedEvents, c.queuedBytes = events, size
+	p.landings = c.landings
 	c.fresh.push(p)
 	return nil
 }
@@ -140,6 +144,13 @@ func (c *committer) giveUp(p *pending) error {
 	default:
 	}
 	p.settled = true
+	failure := p.last
+	if failure == nil {
+		failure = schema.ErrNotAcknowledged
+	}
+	if errors.Is(p.ctx.Err(), context.DeadlineExceeded) && p.landings == c.landings {
+		c.trouble = trouble{failure, c.now(), true} // in all its time nothing was stored, not even for others
+	}
 	if p.flight == nil {
 		c.unqueue(p)
 	} else if p.flight.alive--; p.flight.alive == 0 {
@@ -147,17 +158,18 @@ func (c *committer) giveUp(p *pending) error {
 	}
 	wake(c.wake)
 	c.finishIfIdle()
-	if p.last != nil {
-		return p.last
-	}
-	return schema.ErrNotAcknowledged
+	return failure
 }
 
 // settle answers p's caller. p is in no queue and in no flight.
 func (c *committer) settle(p *pending, err error) {
-	if !p.settled {
-		p.settled = true
-		p.done <- err
+	if p.settled {
+		return
+	}
+	p.settled = true
+	p.done <- err
+	if err != nil && !concernsOneMessage(codeOf(err)) {
+		c.trouble = trouble{err, c.now(), false}
 	}
 }
 
@@ -358,6 +370,8 @@ func (c *committer) finish(id uint64, index int, v verdict, err error) {
 
 // arrive settles the webhooks of a flight that is stored.
 func (c *committer) arrive(f *flight) {
+	c.landings++
+	c.trouble = trouble{}
 	c.metrics.landed(f, c.now())
 	c.sample(f)
 	for _, p := range f.group {

@@ -56,6 +56,8 @@ type Config struct {
 	QueueEvents int
 	QueueBytes  int64
 
+	pace pace // zero means defaultPace
+
 	// Metrics is where the publisher registers its metrics; nil means nowhere. Publishers of different prefixes may share one.
 	Metrics prometheus.Registerer
 	// StorageLimit returns how many bytes the server may store, for an account that has no limit of its own; nil means not known.
@@ -71,6 +73,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Name == "" {
 		c.Name = DefaultName
+	}
+	if c.pace == (pace{}) {
+		c.pace = defaultPace()
 	}
 	return c
 }

@@ -10,14 +10,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// How the connection behaves when NATS is away. A stalled server is found after two missed pings.
-const (
-	reconnectWait   = 250 * time.Millisecond
-	reconnectJitter = 250 * time.Millisecond
-	connectTimeout  = 2 * time.Second
-	pingInterval    = 5 * time.Second
-	maxPingsOut     = 2
-)
+// pace is how the connection behaves when NATS is away. A stalled server is found after two missed pings.
+type pace struct {
+	reconnectWait  time.Duration // between rounds over the servers; as much again at most is added at random
+	connectTimeout time.Duration
+	pingInterval   time.Duration
+}
+
+func defaultPace() pace {
+	return pace{reconnectWait: 250 * time.Millisecond, connectTimeout: 2 * time.Second, pingInterval: 5 * time.Second}
+}
+
+const maxPingsOut = 2
 
 // connect returns a connection that keeps trying for ever, from the first attempt on. It never buffers
 // while disconnected: a publish that was answered with an error must not be sent later behind our back.
@@ -27,10 +31,10 @@ func (p *Publisher) connect() (*nats.Conn, error) {
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
-		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
-		nats.Timeout(connectTimeout),
-		nats.PingInterval(pingInterval),
+		nats.ReconnectWait(p.cfg.pace.reconnectWait),
+		nats.ReconnectJitter(p.cfg.pace.reconnectWait, p.cfg.pace.reconnectWait),
+		nats.Timeout(p.cfg.pace.connectTimeout),
+		nats.PingInterval(p.cfg.pace.pingInterval),
 		nats.MaxPingsOutstanding(maxPingsOut),
 		nats.FlusherTimeout(flushTimeout),
 		// Credentials can be repaired while we run; giving up would need a restart that nobody asks for.
@@ -72,6 +76,9 @@ func withoutURL(err error) error {
 func (p *Publisher) onConnected(c *nats.Conn, what string) {
 	p.log.Info(what, zap.String("server", c.ConnectedServerName()), zap.String("version", c.ConnectedServerVersion()),
 		zap.String("address", c.ConnectedAddr()))
+	for _, c := range p.committers {
+		c.forgive(c.troubled()) // it was with another server, or with this one as it was before
+	}
 	p.connected.Store(true)
 	p.lastConnectError.Store(nil)
 	wake(p.provision)

@@ -16,6 +16,7 @@ type pending struct {
 	done  chan error // capacity 1; receives exactly one value unless the caller has given up
 
 	arrived    time.Time // when it was put on the queue
+	landings   uint64    // of the committer, at that time
 	tried      bool      // sent at least once
 	stored     int       // messages at the front that earlier batches of this webhook have stored
 	settled    bool      // answered, or given up by its caller

@@ -194,26 +194,3 @@ func streamError(name string, err error) error {
 	}
 	return fmt.Errorf("%w: stream %s: %w", kind, name, err)
 }
-
-// Ready asks JetStream for every stream and returns nil when all are there and as they should be. Otherwise the
-// error says, for the person on call, what is wrong; it wraps one of schema.Err….
-func (p *Publisher) Ready(ctx context.Context) error {
-	if p.stopping.Load() {
-		return schema.ErrStopping
-	}
-	if !p.connected.Load() {
-		return p.unreachable()
-	}
-	if problem := p.streamsProblem.Load(); problem != nil {
-		wake(p.provision)
-		return *problem
-	}
-	for _, kind := range schema.Kinds() {
-		name := kind.Stream(p.cfg.Prefix)
-		if _, err := p.js.Stream(ctx, name); err != nil {
-			wake(p.provision)
-			return streamError(name, err)
-		}
-	}
-	return nil
-}

@@ -18,6 +18,11 @@ func MaxPayload(bytes int32) Option {
 	return func(o *server.Options) { o.MaxPayload = bytes }
 }
 
+// Token is asked of every client.
+func Token(token string) Option {
+	return func(o *server.Options) { o.Authorization = token }
+}
+
 // StopJetStream has the server go on without JetStream, as it does by itself after a write has failed.
 func StopJetStream(tb testing.TB, s *Server) {
 	tb.Helper()
@@ -53,21 +58,35 @@ func LameDuck(tb testing.TB, s *Server) {
 	Eventually(tb, "JetStream to end", func() bool { return !s.JetStreamEnabled() })
 }
 
-// Fill takes up the server's storage with a stream of its own, until it refuses more; Empty gives it back.
+// LimitAccount limits what the account that everybody uses may store, in bytes.
+func LimitAccount(tb testing.TB, s *Server, bytes int64) {
+	tb.Helper()
+	limits := map[string]server.JetStreamAccountLimits{
+		"": {MaxMemory: -1, MaxStore: bytes, MaxStreams: -1, MaxConsumers: -1, MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1},
+	}
+	if err := s.GlobalAccount().UpdateJetStreamLimits(limits); err != nil {
+		tb.Fatalf("limit the account: %v", err)
+	}
+}
+
+// Fill takes up the storage with a stream of its own, until it takes no more; Empty gives it back.
 func Fill(tb testing.TB, js jetstream.JetStream) {
 	tb.Helper()
 	ctx := tb.Context()
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: filler, Subjects: []string{"filler"}}); err != nil {
 		tb.Fatalf("create filler: %v", err)
 	}
-	data := make([]byte, 64<<10)
-	deadline := time.Now().Add(patience)
-	for {
-		if _, err := js.Publish(ctx, "filler", data); err != nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatal("the storage does not fill up")
+	// First with large messages, then with ever smaller ones into what they leave.
+	for size := 64 << 10; size > 0; size /= 4 {
+		data := make([]byte, size)
+		deadline := time.Now().Add(patience)
+		for {
+			if _, err := js.Publish(ctx, "filler", data); err != nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				tb.Fatal("the storage does not fill up")
+			}
 		}
 	}
 }

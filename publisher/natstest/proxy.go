@@ -46,6 +46,7 @@ type Proxy struct {
 	refuses bool
 	stalled chan struct{} // closed when bytes flow; nil while they do
 	links   map[*link]struct{}
+	clients int // connections taken so far
 	closed  bool
 }
 
@@ -102,6 +103,13 @@ func (p *Proxy) refuse(refuses bool) {
 	p.refuses = refuses
 }
 
+// Clients returns how many connections were made so far, those refused or failed included.
+func (p *Proxy) Clients() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.clients
+}
+
 // Stall keeps every connection open and passes no byte on until Resume, as a server does that was sent SIGSTOP.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
@@ -143,6 +151,9 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return // closed
 		}
+		p.mu.Lock()
+		p.clients++
+		p.mu.Unlock()
 		p.running.Go(func() { p.connect(client) })
 	}
 }
