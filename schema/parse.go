@@ -18,7 +18,9 @@ import (
 // The error is a *ParseError, and only when the body is not JSON: when it breaks the grammar, nests too deep,
 // or breaks the rules of UTF-8 or of unique names outside the elements of Events.
 func Parse(body []byte) (*Webhook, error) {
-	p := parser{body: body, r: newReader(body)}
+	r := borrowReader(body)
+	defer r.giveBack()
+	p := parser{body: body, r: r}
 	if p.document() != nil {
 		// Rare: find out whether the fault stays within elements of Events.
 		p = parser{body: body, r: newTolerantReader(body), strict: newReader(nil), names: map[string]struct{}{}}

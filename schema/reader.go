@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -25,6 +26,22 @@ func newReader(src []byte) *reader {
 	r := &reader{}
 	r.reset(src)
 	return r
+}
+
+// strictReaders keeps the tables of jsontext's decoder, which grow with the first bodies, for the next ones. What they remember of a
+// body are names of members.
+var strictReaders = sync.Pool{New: func() any { return newReader(nil) }}
+
+// borrowReader is newReader for a reader that goes back with giveBack once nothing is read from it any more.
+func borrowReader(src []byte) *reader {
+	r := strictReaders.Get().(*reader)
+	r.reset(src)
+	return r
+}
+
+func (r *reader) giveBack() {
+	r.reset(nil) // do not keep the body alive
+	strictReaders.Put(r)
 }
 
 // newTolerantReader returns a reader that holds src to the grammar of JSON only.
