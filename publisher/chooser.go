@@ -5,27 +5,72 @@ import (
 	"time"
 )
 
-// How the chooser learns. An exploration costs at most exploreFor of the worse mode; its interval doubles
+// How the chooser learns. An exploration costs at most exploreFor, or exploreSamples commits, of the worse mode; its interval doubles
 // from exploreFirst to exploreLast while it confirms what is known.
 const (
-	exploreFor   = 30 * time.Millisecond
-	exploreFirst = time.Second
-	exploreLast  = time.Minute
-	smoothing    = 0.3
-	loadClasses  = 6
+	exploreFor     = 30 * time.Millisecond
+	exploreSamples = 3
+	exploreFirst   = time.Second
+	exploreClear   = 8 * time.Second // the first interval where one mode is clearly faster
+	exploreLast    = time.Minute
+	memory         = 200 * time.Millisecond // of busy time that a rate is the mean of
+	loadClasses    = 6
+
+	worthChange = 1.1 // times as fast: worth a change of mode, which waits for what is under way
+	clearFactor = 2.0 // times as fast: holds for the neighbouring loads too
 )
 
 // chooser picks the mode that the commits seen so far show to be faster. Which one it is depends on the
 // server (does it fsync each write? how many replicas?) and on the load (a batch has a fixed cost), so it
-// keeps a rate for each mode and class of load. It is guarded by the committer's mutex.
+// keeps a rate for each mode and class of load. The fixed cost of a batch counts for less the more is in it: where batches
+// are clearly slower they are not tried under less load, and where they are clearly faster plain publishes are not tried
+// under more. It is guarded by the committer's mutex.
 type chooser struct {
-	rate    [modes][loadClasses]float64 // events per busy second; 0 is not yet known
-	next    [loadClasses]time.Time      // when to look at the slower mode again
-	backoff [loadClasses]time.Duration
+	classes [loadClasses]loadRates
 
 	exploring mode
 	class     int
+	samples   int       // still to take
 	until     time.Time // end of the exploration under way
+}
+
+// loadRates is what is known of one class of load.
+type loadRates struct {
+	seen    [modes]yield
+	faster  mode      // of two known rates
+	next    time.Time // when to look at the slower mode again
+	backoff time.Duration
+}
+
+// yield is how many events a mode stored in which busy time. Acknowledgements come in bursts: the mean over the time is steady where the
+// mean of the rates would follow the shortest bursts.
+type yield struct {
+	events float64
+	busy   time.Duration
+}
+
+// rate returns events per busy second; 0 is not yet known.
+func (y yield) rate() float64 {
+	if y.busy == 0 {
+		return 0
+	}
+	return y.events / y.busy.Seconds()
+}
+
+func (y *yield) add(events int, busy time.Duration) {
+	y.events, y.busy = y.events+float64(events), y.busy+busy
+	for y.busy > memory {
+		y.events, y.busy = y.events/2, y.busy/2
+	}
+}
+
+func (r *loadRates) rate(m mode) float64 { return r.seen[m].rate() }
+
+func (r *loadRates) known() bool { return r.rate(atomicBatch) > 0 && r.rate(pipelined) > 0 }
+
+// clearly reports whether m is known to be much faster than the other mode.
+func (r *loadRates) clearly(m mode) bool {
+	return r.known() && r.rate(m) > clearFactor*r.rate(m.other())
 }
 
 // loadClass groups outstanding events: 1, 2 to 7, 8 to 31, 32 to 127, 128 to 511, 512 and more.
@@ -36,70 +81,106 @@ func loadClass(events int) int {
 // pick returns the mode for the next attempt when the given number of events is outstanding.
 func (c *chooser) pick(events int, now time.Time) mode {
 	class := loadClass(events)
-	if now.Before(c.until) && class == c.class {
+	if class == c.class && c.samples > 0 && now.Before(c.until) {
 		return c.exploring
 	}
-	batch, plain := c.rate[atomicBatch][class], c.rate[pipelined][class]
-	better, worse := atomicBatch, pipelined
-	if plain > batch {
-		better, worse = pipelined, atomicBatch
-	}
+	r := &c.classes[class]
+	faster, sure := c.faster(class)
 	switch {
-	case batch == 0 && plain == 0:
-		// A lone event is cheapest as a plain publish; a batch pays from a handful on.
-		if class == 0 {
-			return c.explore(pipelined, class, now)
+	case !sure:
+		return c.explore(c.untried(class), class, now)
+	case r.next.IsZero():
+		r.backoff = r.firstBackoff()
+		r.next = now.Add(r.backoff)
+	case !now.Before(r.next):
+		r.backoff = min(2*r.backoff, exploreLast)
+		r.next = now.Add(r.backoff)
+		return c.explore(faster.other(), class, now)
+	}
+	return faster
+}
+
+// faster returns the faster mode under a class of load: by the rates seen under it, else by those of its neighbours. sure is false
+// when neither says which.
+func (c *chooser) faster(class int) (m mode, sure bool) {
+	if r := &c.classes[class]; r.known() {
+		return r.faster, true
+	}
+	for more := class + 1; more < loadClasses; more++ {
+		if c.classes[more].clearly(pipelined) {
+			return pipelined, true
 		}
-		return c.explore(atomicBatch, class, now)
-	case batch == 0 || plain == 0:
-		return c.explore(worse, class, now)
-	case !c.next[class].IsZero() && now.Before(c.next[class]):
-		return better
 	}
-	c.backoff[class] = min(max(2*c.backoff[class], exploreFirst), exploreLast)
-	c.next[class] = now.Add(c.backoff[class])
-	if c.backoff[class] == exploreFirst {
-		return better // both were measured a moment ago
+	for less := class - 1; less >= 0; less-- {
+		if c.classes[less].clearly(atomicBatch) {
+			return atomicBatch, true
+		}
 	}
-	return c.explore(worse, class, now)
+	return 0, false
+}
+
+// untried returns the mode to try first. A lone event is cheapest as a plain publish; a batch pays from a handful on.
+func (c *chooser) untried(class int) mode {
+	first := atomicBatch
+	if class == 0 {
+		first = pipelined
+	}
+	if c.classes[class].rate(first) > 0 {
+		return first.other()
+	}
+	return first
+}
+
+func (r *loadRates) firstBackoff() time.Duration {
+	switch {
+	case !r.known():
+		return exploreLast
+	case r.clearly(r.faster):
+		return exploreClear
+	}
+	return exploreFirst
 }
 
 func (c *chooser) explore(m mode, class int, now time.Time) mode {
-	c.exploring, c.class, c.until = m, class, now.Add(exploreFor)
+	c.exploring, c.class, c.samples, c.until = m, class, exploreSamples, now.Add(exploreFor)
 	return m
 }
 
-// observe takes in that m stored events at this rate under this load. A rate that was limited by a window that is still
-// growing says only what is possible at least.
-func (c *chooser) observe(m mode, events int, rate float64, limited bool) {
-	class := loadClass(events)
-	known := &c.rate[m][class]
-	before := c.better(class)
-	switch {
-	case *known == 0 || limited:
-		*known = max(*known, rate)
-	default:
-		*known += smoothing * (rate - *known)
+// observe takes in that m stored events in a time in which it was busy under this load. A rate that was limited by a window that is
+// still growing says only what is possible at least.
+func (c *chooser) observe(m mode, load, events int, busy time.Duration, limited bool) {
+	class := loadClass(load)
+	r := &c.classes[class]
+	fresh := !r.known()
+	if !limited || float64(events)/busy.Seconds() > r.rate(m) {
+		r.seen[m].add(events, busy)
 	}
-	if c.better(class) != before {
-		c.backoff[class] = 0 // what was known no longer holds: look again soon
+	if m == c.exploring && class == c.class && !limited {
+		c.samples--
+	}
+	if !r.known() {
+		return
+	}
+	margin := worthChange
+	if fresh {
+		margin = 1
+	}
+	if slower := r.faster.other(); r.rate(slower) > margin*r.rate(r.faster) {
+		r.faster, r.next = slower, time.Time{} // what was known no longer holds: look again soon
 	}
 }
 
-func (c *chooser) better(class int) mode {
-	if c.rate[pipelined][class] > c.rate[atomicBatch][class] {
-		return pipelined
-	}
-	return atomicBatch
-}
-
-// expect returns how long storing the outstanding events takes at the rate seen under such a load; 0 while a way
-// that could be the faster one has not been seen under it.
+// expect returns how long storing the outstanding events takes at the rate seen under such a load; 0 while the way that is
+// or could be the faster one has not been seen under it.
 func (c *chooser) expect(events int, batches bool) time.Duration {
 	class := loadClass(events)
-	batch, plain := c.rate[atomicBatch][class], c.rate[pipelined][class]
-	if plain == 0 || batches && batch == 0 {
+	m, sure := pipelined, true
+	if batches {
+		m, sure = c.faster(class)
+	}
+	rate := c.classes[class].rate(m)
+	if !sure || rate == 0 {
 		return 0
 	}
-	return time.Duration(float64(events) / max(batch, plain) * float64(time.Second))
+	return time.Duration(float64(events) / rate * float64(time.Second))
 }

@@ -453,7 +453,7 @@ func (c *committer) sample(f *flight) {
 		c.window = min(max(int(rate*windowTime.Seconds()), minWindow), maxWindow)
 		limited = c.window > before+before/2
 	}
-	c.chooser.observe(f.mode, s.load, rate, limited)
+	c.chooser.observe(f.mode, s.load, s.stored, busy, limited)
 	c.beginSample(now)
 }
 

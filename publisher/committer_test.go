@@ -123,8 +123,8 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	waiting.Go(func() { _ = d.publish(ctx, messages("flying", minWindow)) })
 	d.taken(t, minWindow)
 	d.committer.mu.Lock()
-	d.chooser.rate[pipelined][loadClass(minWindow+2)] = 1 // one event a second
-	d.queuedEvents++                                      // somebody waits already
+	d.chooser.observe(pipelined, minWindow+2, 1, time.Second, false) // one event a second
+	d.queuedEvents++                                                 // somebody waits already
 	d.committer.mu.Unlock()
 	if err := d.publish(ctx, messages("late", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
@@ -227,12 +227,12 @@ func TestChooserPrefersWhatWasFaster(t *testing.T) {
 	if got := c.pick(load, now); got != atomicBatch {
 		t.Fatalf("first pick under load is %d", got)
 	}
-	c.observe(atomicBatch, load, 50_000, false)
+	c.observe(atomicBatch, load, 50_000, time.Second, false)
 	now = now.Add(exploreFor)
 	if got := c.pick(load, now); got != pipelined {
 		t.Fatal("the other mode is not tried")
 	}
-	c.observe(pipelined, load, 5_000, false)
+	c.observe(pipelined, load, 5_000, time.Second, false)
 	now = now.Add(exploreFor)
 	if got := c.pick(load, now); got != atomicBatch {
 		t.Error("the slower mode is picked")
@@ -241,7 +241,7 @@ func TestChooserPrefersWhatWasFaster(t *testing.T) {
 		t.Error("a lone event begins as a batch")
 	}
 	for range 20 { // the server changes: batches become slow
-		c.observe(atomicBatch, load, 1_000, false)
+		c.observe(atomicBatch, load, 1_000, time.Second, false)
 	}
 	if got := c.pick(load, now.Add(2*exploreLast)); got != pipelined {
 		t.Error("the mode that became slower is still picked")
@@ -252,8 +252,8 @@ func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
 	var c chooser
 	now := time.Unix(0, 0)
 	const load = 100
-	c.observe(atomicBatch, load, 50_000, false)
-	c.observe(pipelined, load, 5_000, false)
+	c.observe(atomicBatch, load, 50_000, time.Second, false)
+	c.observe(pipelined, load, 5_000, time.Second, false)
 	explored := 0
 	for range 600 { // ten minutes
 		now = now.Add(time.Second)
@@ -271,9 +271,12 @@ func (d *deaf) preferBatches() {
 	d.allowAtomic(true)
 	d.committer.mu.Lock()
 	defer d.committer.mu.Unlock()
+	for load := 1; load < 2048; load *= 2 {
+		d.chooser.observe(atomicBatch, load, 1_000_000, time.Second, false)
+		d.chooser.observe(pipelined, load, 1, time.Second, false)
+	}
 	for class := range loadClasses {
-		d.chooser.rate[atomicBatch][class], d.chooser.rate[pipelined][class] = 1e6, 1
-		d.chooser.next[class] = time.Now().Add(time.Hour)
+		d.chooser.classes[class].next = time.Now().Add(time.Hour)
 	}
 }
 
@@ -316,5 +319,63 @@ func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
 		if err := <-results; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestChooserInfersFromItsNeighbours spares a load the mode that is clearly slower where it should do better.
+func TestChooserInfersFromItsNeighbours(t *testing.T) {
+	now := time.Unix(0, 0)
+	const little, load, much = 4, 100, 2000
+	for _, test := range []struct {
+		name         string
+		batch, plain int
+		events       int
+		want         mode
+	}{
+		{"batches are slow", 5_000, 50_000, little, pipelined},
+		{"batches are fast", 50_000, 5_000, much, atomicBatch},
+	} {
+		var c chooser
+		c.observe(atomicBatch, load, test.batch, time.Second, false)
+		c.observe(pipelined, load, test.plain, time.Second, false)
+		for range 100 {
+			if got := c.pick(test.events, now); got != test.want {
+				t.Errorf("%s: picked %d", test.name, got)
+			}
+		}
+		if c.expect(test.events, true) != 0 {
+			t.Errorf("%s: a time is expected of a load not seen yet", test.name)
+		}
+		if got := c.pick(test.events, now.Add(2*exploreLast)); got == test.want {
+			t.Errorf("%s: the other mode is never tried", test.name)
+		}
+	}
+	var c chooser // nearly alike: nothing follows for the neighbours
+	c.observe(atomicBatch, load, 50_000, time.Second, false)
+	c.observe(pipelined, load, 40_000, time.Second, false)
+	c.observe(pipelined, much, 40_000, time.Second, false)
+	if got := c.pick(much, now); got != atomicBatch {
+		t.Error("batches are not tried under more load")
+	}
+}
+
+// TestChooserDoesNotWaver keeps a mode that is nearly as fast: each change waits for what is under way.
+func TestChooserDoesNotWaver(t *testing.T) {
+	var c chooser
+	const load = 100
+	now := time.Unix(0, 0)
+	c.observe(atomicBatch, load, 50_000, time.Second, false)
+	c.observe(pipelined, load, 49_000, time.Second, false)
+	for range 20 {
+		c.observe(pipelined, load, 52_000, time.Second, false)
+	}
+	if got := c.pick(load, now); got != atomicBatch {
+		t.Error("a mode that is hardly faster was taken")
+	}
+	for range 20 {
+		c.observe(pipelined, load, 60_000, time.Second, false)
+	}
+	if got := c.pick(load, now); got != pipelined {
+		t.Error("a mode that is faster was not taken")
 	}
 }

@@ -18,6 +18,9 @@ const (
 	modes
 )
 
+// other returns the mode that is not m.
+func (m mode) other() mode { return pipelined - m }
+
 // flight is one attempt at storing the messages of one webhook (pipelined) or of a group (atomicBatch).
 type flight struct {
 	id     uint64
