@@ -55,21 +55,25 @@ func (r rig) updateEvents(t *testing.T, change func(*jetstream.StreamConfig)) {
 // and sends the webhook again with the same ids, as the next attempt of the sender does.
 func TestFailureAndRetry(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		events int
-		fault  func(t *testing.T, r rig)
-		mend   func(t *testing.T, r rig)
-		want   error
-		stored int // by the failed attempt, all modes
+		name      string
+		events    int
+		unmanaged bool
+		fault     func(t *testing.T, r rig)
+		mend      func(t *testing.T, r rig)
+		want      error
+		stored    int // by the failed attempt, all modes
 	}{
 		{
-			name: "stream deleted", events: 3, want: schema.ErrStreamMissing,
+			name: "stream deleted, and not ours to make again", events: 3, want: schema.ErrStreamMissing, unmanaged: true,
 			fault: func(t *testing.T, r rig) {
 				if err := r.js.DeleteStream(context.Background(), events); err != nil {
 					t.Fatal(err)
 				}
 			},
-			mend: func(t *testing.T, r rig) { waitReady(t, r.p) },
+			mend: func(t *testing.T, r rig) {
+				createStreams(t, r.js)
+				waitReady(t, r.p)
+			},
 		},
 		{
 			name: "stream sealed", events: 3, want: schema.ErrRefused,
@@ -111,7 +115,11 @@ func TestFailureAndRetry(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t, nil)
+			r := newRig(t, func(c *publisher.Config) { c.Manage = !test.unmanaged })
+			if test.unmanaged {
+				createStreams(t, r.js)
+				waitReady(t, r.p)
+			}
 			msgs := webhook("d", test.events)
 			test.fault(t, r)
 			if err := publish(t, r.p, msgs); !errors.Is(err, test.want) {
@@ -127,6 +135,38 @@ func TestFailureAndRetry(t *testing.T) {
 				t.Errorf("stored %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// createStreams makes the streams as an operator does: as they should be, but for atomic batches.
+func createStreams(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	cfg := testConfig()
+	for _, kind := range schema.Kinds() {
+		if _, err := js.CreateStream(context.Background(), jetstream.StreamConfig{
+			Name: kind.Stream("mews"), Subjects: []string{kind.Subjects("mews")}, MaxAge: cfg.MaxAge, Duplicates: cfg.DuplicateWindow,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDeletedStreamIsMadeAgainAtOnce deletes a stream behind the publisher's back: the first webhook that finds nobody there has it
+// made again and is stored.
+func TestDeletedStreamIsMadeAgainAtOnce(t *testing.T) {
+	r := newRig(t, nil)
+	if err := publish(t, r.p, webhook("before", 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.js.DeleteStream(context.Background(), events); err != nil {
+		t.Fatal(err)
+	}
+	msgs := webhook("after", 3)
+	if err := publish(t, r.p, msgs); err != nil {
+		t.Fatal(err)
+	}
+	if got := storedIDs(t, r.js, events); !slices.Equal(got, ids(msgs)) {
+		t.Errorf("stored %v, want %v", got, ids(msgs))
 	}
 }
 
@@ -240,13 +280,7 @@ func TestOnlyCheckedStreamsMayDoWithoutBatches(t *testing.T) {
 	s := natstest.Start(t)
 	js := natstest.JetStream(t, s)
 	cfg := testConfig(s.ClientURL())
-	for _, kind := range schema.Kinds() {
-		if _, err := js.CreateStream(context.Background(), jetstream.StreamConfig{
-			Name: kind.Stream("mews"), Subjects: []string{kind.Subjects("mews")}, MaxAge: cfg.MaxAge, Duplicates: cfg.DuplicateWindow,
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	createStreams(t, js)
 	cfg.Manage = false
 	p := mustStart(t, cfg)
 	waitReady(t, p)

@@ -100,6 +100,9 @@ func (p *Publisher) listen(c *committer, inbox string) error {
 			return
 		}
 		verdict, err := readAck(m, c.stream, count)
+		if verdict == nobodyThere {
+			wake(p.provision) // it may have been deleted; the webhook is sent again in a moment
+		}
 		c.finish(id, index, verdict, err)
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ const (
 	apiTimeout      = 2 * time.Second
 	checkHealthy    = 10 * time.Second
 	checkUnhealthy  = time.Second
+	checkAgain      = 50 * time.Millisecond // at the soonest; less than retryDelay
 	createTimeLimit = 5 * time.Second
 )
 
@@ -116,6 +117,12 @@ func (p *Publisher) keepStreams() {
 		}
 		if p.connected.Load() {
 			p.checkStreams(p.lifetime)
+		}
+		// Every refused webhook asks for a look: one serves them all.
+		select {
+		case <-p.lifetime.Done():
+			return
+		case <-time.After(checkAgain):
 		}
 	}
 }
