@@ -81,5 +81,6 @@ Start it with "mewsbridge serve"; nothing else needs to be installed.`,
 		newReplayCommand(env), newConsumersCommand(env), newStatusCommand(env), newSchemaCommand(env),
 		newTokenCommand(env), newUnsealCommand(env), newSealKeyCommand(env), newHealthCommand(env), newVersionCommand(env),
 	)
+	root.AddCommand(newRehearseCommand(env), newNATSServerCommand(env))
 	return root
 }

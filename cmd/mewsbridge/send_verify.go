@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"mewsbridge/cmd/mewsbridge/internal/eventtally"
 	"mewsbridge/cmd/mewsbridge/internal/simulator"
 	"mewsbridge/schema"
 )
@@ -21,8 +21,8 @@ type verification struct {
 	generator *simulator.Generator
 	from      uint64 // the stream's last sequence before sending
 
-	settled []bool  // by webhook: delivered or dropped, not interrupted
-	seen    []uint8 // by event: how often it is in the stream, up to 255
+	settled []bool // by webhook: delivered or dropped, not interrupted
+	tally   *eventtally.Tally
 }
 
 // verdictLine is the result of a verification, in events.
@@ -38,7 +38,7 @@ func newVerification(ctx context.Context, o *sendOptions, g *simulator.Generator
 		return nil, err
 	}
 	v := &verification{options: &o.nats, conn: conn, js: js, kind: schema.KindEvent, generator: g,
-		settled: make([]bool, o.webhooks), seen: make([]uint8, o.webhooks*g.PerWebhook())}
+		settled: make([]bool, o.webhooks), tally: eventtally.New(g.Seed, o.webhooks*g.PerWebhook())}
 	if g.Integration {
 		v.kind = schema.KindIntegration
 	}
@@ -62,31 +62,10 @@ func (v *verification) run(ctx context.Context) (verdictLine, error) {
 	if err != nil {
 		return verdictLine{}, err
 	}
-	if state := stream.CachedInfo().State; state.LastSeq > v.from && state.Msgs > 0 {
-		if err := v.read(ctx, stream, state.LastSeq); err != nil {
-			return verdictLine{}, withCode(exitUnavailable, fmt.Errorf("verify: %w", err))
-		}
+	if _, err := v.tally.Read(ctx, stream, v.from); err != nil {
+		return verdictLine{}, withCode(exitUnavailable, fmt.Errorf("verify: %w", err))
 	}
 	return v.count(), nil
-}
-
-// read asks for headers only: the subject says which event it is.
-func (v *verification) read(ctx context.Context, stream jetstream.Stream, last uint64) error {
-	config := jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: v.from + 1, HeadersOnly: true,
-	}
-	return readStream(ctx, stream, config, last, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
-		v.note(msg.Subject())
-		return nil
-	})
-}
-
-// note counts the event of that subject when it is one of ours: others may write to the stream meanwhile.
-func (v *verification) note(subject string) {
-	id := subject[strings.LastIndexByte(subject, '.')+1:]
-	if number, ok := simulator.Number(v.generator.Seed, id); ok && number < uint64(len(v.seen)) && v.seen[number] < 255 {
-		v.seen[number]++
-	}
 }
 
 func (v *verification) count() verdictLine {
@@ -96,14 +75,15 @@ func (v *verification) count() verdictLine {
 			continue
 		}
 		per := v.generator.PerWebhook()
-		for _, n := range v.seen[webhook*per : (webhook+1)*per] {
+		for event := webhook * per; event < (webhook+1)*per; event++ {
+			n := v.tally.Times(event)
 			line.sent++
 			if n == 0 {
 				line.lost++
 				continue
 			}
 			line.stored++
-			line.duplicates += int(n) - 1
+			line.duplicates += n - 1
 		}
 	}
 	return line

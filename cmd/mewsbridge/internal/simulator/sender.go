@@ -50,6 +50,7 @@ const (
 
 // Attempt is one try to deliver a webhook.
 type Attempt struct {
+	Start   time.Time
 	Status  int           // of the answer; 0 when there was none
 	Latency time.Duration // until the answer was read or given up
 	Err     ErrorClass    // why there was no answer
@@ -158,7 +159,7 @@ func (s *Sender) attempt(ctx context.Context, body []byte) Attempt {
 	defer cancel()
 	start := time.Now()
 	status, err := s.post(limited, body)
-	a := Attempt{Status: status, Latency: time.Since(start)}
+	a := Attempt{Start: start, Status: status, Latency: time.Since(start)}
 	if err != nil {
 		a.Status, a.Err = 0, classify(ctx, err)
 	}
