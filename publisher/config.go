@@ -46,6 +46,8 @@ type Config struct {
 	Replicas int
 	// Manage lets the publisher create the streams and bring them up to date. Without it they are only checked.
 	Manage bool
+	// Latest has the publisher look after one more stream in the same way: the newest event of each type and entity.
+	Latest bool
 	// MaxAge is how long a stream keeps a message; 0 is for ever.
 	MaxAge time.Duration
 	// DuplicateWindow is how long a stream remembers message ids.

@@ -31,6 +31,7 @@ type Publisher struct {
 	stopping         atomic.Bool
 	lastConnectError atomic.Pointer[error]
 	streamsProblem   atomic.Pointer[error]
+	latestProblem    atomic.Pointer[error]
 
 	consumersAgain struct { // when consumers may be asked for; only readFigures uses it
 		at      time.Time

@@ -69,6 +69,8 @@ func differences(have, want jetstream.StreamConfig) []difference {
 	add(have.MaxAge != want.MaxAge, "max_age", have.MaxAge, want.MaxAge)
 	add(have.Duplicates != want.Duplicates, "duplicate_window", have.Duplicates, want.Duplicates)
 	add(have.NoAck, "no_ack", have.NoAck, false)
+	add(len(want.Sources) > 0 && !slices.Equal(sources(have), sources(want)), "sources", sources(have), sources(want))
+	add(want.MaxMsgsPerSubject > 0 && have.MaxMsgsPerSubject != want.MaxMsgsPerSubject, "max_msgs_per_subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
 	add(want.AllowAtomicPublish && !have.AllowAtomicPublish, "allow_atomic", have.AllowAtomicPublish, true)
 	return found
 }
@@ -95,6 +97,12 @@ func apply(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 	have.Subjects, have.Retention, have.Storage = want.Subjects, want.Retention, want.Storage
 	have.Replicas, have.MaxAge, have.Duplicates = want.Replicas, want.MaxAge, want.Duplicates
 	have.NoAck, have.AllowAtomicPublish = false, have.AllowAtomicPublish || want.AllowAtomicPublish
+	if len(want.Sources) > 0 {
+		if !slices.Equal(sources(have), sources(want)) {
+			have.Sources = want.Sources
+		}
+		have.MaxMsgsPerSubject = want.MaxMsgsPerSubject
+	}
 	return have
 }
 
@@ -141,6 +149,7 @@ func (p *Publisher) checkStreams(ctx context.Context) {
 		p.committers[kind].allowAtomic(config.AllowAtomicPublish)
 	}
 	p.noteStreams(errors.Join(errs...))
+	p.checkLatest(ctx)
 }
 
 // noteStreams logs a problem when it is new, and its end.

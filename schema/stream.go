@@ -35,6 +35,10 @@ func (k Kind) Stream(prefix string) string {
 	return strings.ToUpper(prefix) + "_" + strings.ToUpper(k.String())
 }
 
+// LatestStream returns the name of the stream that holds, when the bridge is asked to keep it, the newest event of each subject of the
+// events stream: of each type and entity. It is filled by JetStream, under the same subjects. For example MEWS_LATEST.
+func LatestStream(prefix string) string { return strings.ToUpper(prefix) + "_LATEST" }
+
 // Subjects returns the subject filter of the kind's stream, for example mews.events.> for the prefix mews.
 func (k Kind) Subjects(prefix string) string {
 	return prefix + "." + k.String() + ".>"

@@ -127,7 +127,7 @@ func (a *app) openPublisher(prefix string) error {
 		URLs: c.NATSURL, CredsFile: c.NATSCreds, NKeySeedFile: c.NATSNKeySeedFile,
 		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
 		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey,
-		Prefix: prefix, Replicas: c.Replicas, Manage: c.Manage,
+		Prefix: prefix, Replicas: c.Replicas, Manage: c.Manage, Latest: c.Latest,
 		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow, Metrics: a.metrics,
 	}
 	if a.nats != nil {

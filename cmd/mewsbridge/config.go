@@ -45,7 +45,7 @@ type Config struct {
 	NATSTLSCA, NATSTLSCert, NATSTLSKey string
 
 	Replicas                             int
-	Manage                               bool
+	Manage, Latest                       bool
 	MaxAge, DuplicateWindow, RetryWindow time.Duration
 	RetrySpacing                         time.Duration
 	AckDeadline                          time.Duration

@@ -87,6 +87,7 @@ func settings() []setting {
 		{"prefix", "MEWSBRIDGE_PREFIX", "mews", "first token of the subjects; upper case: of the streams' names", endpoint(func(e *endpointConfig) *string { return &e.Prefix })},
 		{"replicas", "MEWSBRIDGE_REPLICAS", "1", "replicas of each stream", number(func(c *Config) *int { return &c.Replicas })},
 		{"streams.manage", "MEWSBRIDGE_STREAMS_MANAGE", "true", "create the streams and bring them up to date; false: only check them", flag(func(c *Config) *bool { return &c.Manage })},
+		{"streams.latest", "MEWSBRIDGE_STREAMS_LATEST", "false", "look after a stream of the newest event of each type and entity too", flag(func(c *Config) *bool { return &c.Latest })},
 		{"max_age", "MEWSBRIDGE_MAX_AGE", "720h", "how long the streams keep a message; 0s: for ever", span(func(c *Config) *time.Duration { return &c.MaxAge })},
 		{"duplicate_window", "MEWSBRIDGE_DUPLICATE_WINDOW", "1h", "how long the streams remember message ids", span(func(c *Config) *time.Duration { return &c.DuplicateWindow })},
 		{"retry_window", "MEWSBRIDGE_RETRY_WINDOW", "30m", "how long a webhook that was not answered 2xx is expected again", span(func(c *Config) *time.Duration { return &c.RetryWindow })},

@@ -55,7 +55,7 @@ func (d deployment) store(t *testing.T, replicas int) {
 	t.Helper()
 	p, err := publisher.New(publisher.Config{
 		URLs: d.urls, Username: "bridge", Password: passwords["MEWS_BRIDGE_PASSWORD"], TLSCA: d.ca,
-		Prefix: "mews", Replicas: replicas, Manage: true, MaxAge: 24 * time.Hour, DuplicateWindow: time.Hour,
+		Prefix: "mews", Replicas: replicas, Manage: true, Latest: true, MaxAge: 24 * time.Hour, DuplicateWindow: time.Hour,
 	}, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
@@ -98,13 +98,15 @@ func TestUsers(t *testing.T) {
 	bridge := d.as(t, "bridge", passwords["MEWS_BRIDGE_PASSWORD"], "")
 	operator := d.as(t, "operator", passwords["MEWS_OPERATOR_PASSWORD"], "")
 
-	t.Run("a consumer reads events", func(t *testing.T) { consumer.reads(t, "MEWS_EVENTS") })
+	t.Run("a consumer reads events", func(t *testing.T) { consumer.reads(t, "MEWS_EVENTS"); consumer.reads(t, "MEWS_LATEST") })
 	t.Run("a consumer reads nothing else", func(t *testing.T) {
 		consumer.cannotRead(t, "MEWS_INTEGRATIONS", "mews.integrations.IntegrationCreated.i1")
 		consumer.cannotRead(t, "MEWS_QUARANTINE", "mews.quarantine.unknown-kind")
 		consumer.cannotSmuggle(t, "MEWS_EVENTS", "MEWS_INTEGRATIONS", "mews.integrations.IntegrationCreated.i1")
 	})
-	t.Run("a consumer changes nothing", func(t *testing.T) { consumer.cannotChange(t, "MEWS_EVENTS", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE") })
+	t.Run("a consumer changes nothing", func(t *testing.T) {
+		consumer.cannotChange(t, "MEWS_EVENTS", "MEWS_LATEST", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE")
+	})
 	t.Run("a consumer listens only to its own inboxes", func(t *testing.T) {
 		consumer.cannotSubscribe(t, ">", "*", "mews.>", "mews.events.>", "mews.integrations.>", "_INBOX.>", "_INBOX_integrations.>", "$JS.>", "$SYS.>")
 	})
@@ -112,6 +114,7 @@ func TestUsers(t *testing.T) {
 	t.Run("integrations reads integrations", func(t *testing.T) { integrations.reads(t, "MEWS_INTEGRATIONS") })
 	t.Run("integrations reads nothing else", func(t *testing.T) {
 		integrations.cannotRead(t, "MEWS_EVENTS", "mews.events.ServiceOrderUpdated.e1.r1")
+		integrations.cannotRead(t, "MEWS_LATEST", "mews.events.ServiceOrderUpdated.e1.r1")
 		integrations.cannotRead(t, "MEWS_QUARANTINE", "mews.quarantine.unknown-kind")
 		integrations.cannotSmuggle(t, "MEWS_INTEGRATIONS", "MEWS_QUARANTINE", "mews.quarantine.unknown-kind")
 		integrations.cannotChange(t, "MEWS_EVENTS", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE")
@@ -121,6 +124,7 @@ func TestUsers(t *testing.T) {
 	// That the bridge stores and keeps its streams is what store has shown.
 	t.Run("the bridge reads and deletes nothing", func(t *testing.T) {
 		bridge.cannotRead(t, "MEWS_EVENTS", "mews.events.ServiceOrderUpdated.e1.r1", "INFO", "LIST")
+		bridge.cannotRead(t, "MEWS_LATEST", "mews.events.ServiceOrderUpdated.e1.r1", "INFO", "LIST")
 		bridge.cannotRead(t, "MEWS_INTEGRATIONS", "mews.integrations.IntegrationCreated.i1", "INFO", "LIST")
 		for _, stream := range []string{"MEWS_EVENTS", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE"} {
 			bridge.refused(t, "$JS.API.STREAM.DELETE."+stream, "")
