@@ -4,12 +4,14 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -38,12 +40,21 @@ type Config struct {
 
 // Server is a running nats-server. It is safe for concurrent use.
 type Server struct {
-	server *server.Server
-	lock   *flock.Flock
+	options *server.Options
+	log     *zap.Logger
+	url     string
+	lock    *flock.Flock
+
+	watching sync.WaitGroup
+	end      context.CancelFunc // of watching
+
+	mu     sync.Mutex
+	server *server.Server // another after a restart; nil while there is none
 }
 
-// Start runs a server and returns when it takes connections. Errors name the setting that is at fault: an address in
-// use, a data folder in use, or a listener beyond loopback without authentication.
+// Start runs a server and returns when it takes connections. When its store fails, most often because the disk is full, the server is
+// started again once there is room. Errors name the setting that is at fault: an address in use, a data folder in use, or a listener
+// beyond loopback without authentication.
 func Start(cfg Config, log *zap.Logger) (*Server, error) {
 	options, err := cfg.options()
 	if err != nil {
@@ -53,11 +64,34 @@ func Start(cfg Config, log *zap.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := run(options, log)
+	running, err := run(options.Clone(), log) // the server changes what it is given
 	if err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
-	return &Server{server: s, lock: lock}, nil
+	s := &Server{options: options, log: log, url: running.ClientURL(), lock: lock, server: running}
+	if tcp, ok := running.Addr().(*net.TCPAddr); ok {
+		options.Port = tcp.Port // the one that was free stays ours through a restart
+	}
+	ctx, end := context.WithCancel(context.Background())
+	s.end = end
+	s.watching.Go(func() { s.watch(ctx) })
+	return s, nil
+}
+
+// current returns the running server, or nil while there is none.
+func (s *Server) current() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
+}
+
+// swap puts another server, or none, in place of the one it returns.
+func (s *Server) swap(other *server.Server) *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.server
+	s.server = other
+	return old
 }
 
 func (c Config) options() (*server.Options, error) {
@@ -159,22 +193,34 @@ func stop(s *server.Server) {
 }
 
 // ClientURL returns the URL at which downstream services reach the server. It holds no credentials.
-func (s *Server) ClientURL() string { return s.server.ClientURL() }
+func (s *Server) ClientURL() string { return s.url }
 
 // InProcessConn returns a connection that uses no socket; it makes Server an in-process provider for nats.go.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) {
+	running := s.current()
+	if running == nil {
+		return nil, errors.New("the NATS server is being started again")
+	}
+	return running.InProcessConn()
+}
 
 // StorageLimit returns how many bytes the server may store in all: three quarters of what was free when it started.
 func (s *Server) StorageLimit() int64 {
-	if config := s.server.JetStreamConfig(); config != nil {
-		return config.MaxStore
+	if running := s.current(); running != nil {
+		if config := running.JetStreamConfig(); config != nil {
+			return config.MaxStore
+		}
 	}
 	return 0
 }
 
 // Shutdown stops the server, waits until it has written everything, and frees the store.
 func (s *Server) Shutdown() error {
-	stop(s.server)
+	s.end()
+	s.watching.Wait()
+	if running := s.swap(nil); running != nil {
+		stop(running)
+	}
 	if err := s.lock.Unlock(); err != nil {
 		return fmt.Errorf("unlock store dir: %w", err)
 	}
