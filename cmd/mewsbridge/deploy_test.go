@@ -23,12 +23,8 @@ type composeFile struct {
 
 func readCompose(t *testing.T) composeFile {
 	t.Helper()
-	data, err := os.ReadFile("../../docker-compose.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var c composeFile
-	if err := yaml.Unmarshal(data, &c); err != nil {
+	if err := yaml.Unmarshal(mustRead(t, "../../docker-compose.yml"), &c); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -83,12 +79,9 @@ func TestDeployKnowsTheSettings(t *testing.T) {
 	for _, s := range settings() {
 		known = append(known, s.env)
 	}
-	for _, name := range []string{"../../docker-compose.yml", "../../deploy/Dockerfile"} {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := regexp.MustCompile(`\bMEWSBRIDGE_\w+`).FindAllString(string(data), -1)
+	for _, name := range []string{"docker-compose.yml", "deploy/Dockerfile", "deploy/install.md", "deploy/systemd/mewsbridge.service",
+		"deploy/kubernetes/base/deployment.yaml", "deploy/kubernetes/streams/kustomization.yaml"} {
+		found := regexp.MustCompile(`\bMEWSBRIDGE_\w+`).FindAllString(string(mustRead(t, "../../"+name)), -1)
 		if len(found) == 0 {
 			t.Errorf("%s names no setting", name)
 		}
