@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -35,7 +36,8 @@ func ownToken(dataDir string) (secret, error) {
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	// On Windows the mode does not say who can read a file.
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("token file %s can be read by others: chmod 600 it", name)
 	}
 	t := strings.TrimSpace(string(data))

@@ -123,7 +123,7 @@ func (a *app) greet(env *environment) {
   NATS          %s (streams in %s)
   Health        http://%s/readyz
 
-`, a.webhookURL(string(a.ownToken)), hostFor(a.public.socket.Addr()), nats, a.cfg.DataDir, a.admin.socket.Addr())
+`, a.webhookURL(string(a.ownToken)), hostFor(a.public.socket.Addr()), nats, a.cfg.DataDir, hostFor(a.admin.socket.Addr()))
 }
 
 func (a *app) webhookURL(token string) string {
