@@ -12,7 +12,7 @@ for name in MEWSBRIDGE_TOKENS MEWS_BRIDGE_PASSWORD MEWS_CONSUMER_PASSWORD MEWS_I
   export "$name=t$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
 done
 operator=operator:$MEWS_OPERATOR_PASSWORD
-export HTTP_PORT=0 NATS_PORT=0 # any that is free
+export HTTP_PORT=0 NATS_PORT=0 PROMETHEUS_PORT=0 # any that is free
 
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 compose() { "${compose[@]}" "$@"; }
@@ -46,8 +46,9 @@ send() {
 }
 
 step 'images'
-for name in $(grep -oE '\b(nats|caddy):[A-Za-z0-9._-]+$' docker-compose.yml); do
-  docker image inspect "$name" >/dev/null 2>&1 || deploy/local_images.sh "${name%%:*}"
+for name in $(grep -oE '\b(nats|caddy|prom/prometheus):[A-Za-z0-9._-]+$' docker-compose.yml | sort -u); do
+  program=${name%%:*}
+  docker image inspect "$name" >/dev/null 2>&1 || deploy/local_images.sh "${program##*/}"
 done
 deploy/image.sh "$VERSION" "$image"
 
@@ -56,6 +57,16 @@ compose up --detach --no-build
 for bridge in bridge-1 bridge-2; do
   until_true "$bridge ready" compose exec -T "$bridge" /mewsbridge health --ready
 done
+
+# prometheus QUERY prints the value of an expression.
+prometheus() {
+  curl -fsG "http://$(compose port prometheus 9090)/api/v1/query" --data-urlencode "query=$1" | sed -nE 's/.*"value":\[[^,]*,"([^"]*)"\].*/\1/p'
+}
+is() { [ "$(prometheus "$1")" = "$2" ]; }
+
+step 'monitoring'
+compose up --detach --no-build --no-deps prometheus
+until_true 'Prometheus sees both bridges' is 'sum(up{job="mewsbridge"})' 2
 
 step '10,000 events, while a NATS server and a bridge are killed'
 send 500 1 --rate 25 &
@@ -71,6 +82,8 @@ step 'both come back'
 compose start nats-2 bridge-1
 until_true 'bridge-1 ready' compose exec -T bridge-1 /mewsbridge health --ready
 send 50 2 || fail 'events were lost'
+
+until_true 'Prometheus counts the events' is 'max(mewsbridge_stream_messages{stream="MEWS_EVENTS"}) >= bool 11000' 1
 
 step 'stop'
 compose stop --timeout 15

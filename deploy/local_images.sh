@@ -3,10 +3,10 @@
 #
 #   golang   $GOROOT, busybox and the module cache: pass --build-arg GOPROXY=file:///modules
 #   nats     nats-server as a static binary, built from the module that go.mod names
-#   caddy    the caddy found in PATH, with its libraries
+#   caddy, prometheus   the programs found in PATH, with their libraries
 #
-# Usage: deploy/local_images.sh [golang] [nats] [caddy]; none: all. Each gets the name that deploy/Dockerfile or
-# docker-compose.yml uses. It needs busybox-static and caddy of Debian, and Docker.
+# Usage: deploy/local_images.sh [golang] [nats] [caddy] [prometheus]; none: all. Each gets the name that deploy/Dockerfile
+# or docker-compose.yml uses. It needs Docker, and busybox-static, caddy and prometheus of Debian.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,23 +53,33 @@ ENTRYPOINT ["/nats-server"]
 END
 }
 
-make_caddy() {
+# copied NAME IMAGE makes an image of a program in PATH; the Dockerfile on standard input goes on from there.
+copied() {
   local binary library
-  binary=$(command -v caddy)
-  mkdir -p "$folder/caddy/usr/bin"
-  cp "$binary" "$folder/caddy/usr/bin/caddy"
+  binary=$(command -v "$1")
+  mkdir -p "$folder/$1/bin"
+  cp "$binary" "$folder/$1/bin/$1"
   for library in $(ldd "$binary" | grep -o '/[^ ]*'); do
-    mkdir -p "$folder/caddy$(dirname "$library")"
-    cp "$library" "$folder/caddy$library"
+    mkdir -p "$folder/$1$(dirname "$library")"
+    cp "$library" "$folder/$1$library"
   done
-  built caddy "$(named docker-compose.yml caddy)" <<'END'
-FROM scratch
-COPY . /
+  { printf 'FROM scratch\nCOPY . /\n'; cat; } | built "$1" "$2"
+}
+
+make_caddy() {
+  copied caddy "$(named docker-compose.yml caddy)" <<'END'
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
-CMD ["/usr/bin/caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
+CMD ["/bin/caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
 END
 }
 
-for image in "${@:-golang nats caddy}"; do
+make_prometheus() {
+  copied prometheus "$(named docker-compose.yml prom/prometheus)" <<'END'
+ENTRYPOINT ["/bin/prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+END
+}
+
+for image in "${@:-golang nats caddy prometheus}"; do
   for name in $image; do "make_$name"; done
 done
