@@ -27,12 +27,13 @@ A bridge that lost NATS is alive: restarting it would not mend NATS.`,
   mewsbridge health --ready --admin-listen 127.0.0.1:8081`,
 		Args: cobra.NoArgs,
 	}
-	admin := adminSetting()
+	admin, token := settingOf("admin_listen"), settingOf("admin_token")
 	file := cmd.Flags().String("config", "", "YAML file with settings, as for serve")
 	cmd.Flags().String(admin.flag(), admin.initial, "admin address of the bridge ["+admin.env+"]")
 	ready := cmd.Flags().Bool("ready", false, "ask whether it is ready, not only alive")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		listen, origin := admin.text(sources{flags: givenFlags(cmd.Flags()), getenv: env.Getenv, file: readConfigFile(*file)})
+		from := sources{flags: givenFlags(cmd.Flags()), getenv: env.Getenv, file: readConfigFile(*file)}
+		listen, origin := admin.text(from)
 		address, err := localAddress(listen)
 		if err != nil {
 			return withCode(exitConfig, fmt.Errorf("%s (%s): %w", admin.key, origin, err))
@@ -43,7 +44,8 @@ A bridge that lost NATS is alive: restarting it would not mend NATS.`,
 		if *ready {
 			path = "/readyz"
 		}
-		status, err := probe(ctx, address, path)
+		bearer, _ := token.text(from)
+		status, err := probe(ctx, address, path, secret(bearer))
 		if err != nil {
 			return withCode(exitVerdict, err)
 		}
@@ -51,16 +53,6 @@ A bridge that lost NATS is alive: restarting it would not mend NATS.`,
 		return withCode(exitInternal, err)
 	}
 	return cmd
-}
-
-// adminSetting returns the row of the admin listener's address.
-func adminSetting() setting {
-	for _, s := range settings() {
-		if s.key == "admin_listen" {
-			return s
-		}
-	}
-	panic("the table of settings has no admin_listen")
 }
 
 // localAddress returns where on this machine a listener with that address is reached.
@@ -82,11 +74,14 @@ func localAddress(listen string) (string, error) {
 }
 
 // probe asks path of the admin listener at address and returns the status it answers with 200; else the error says what
-// is wrong. It keeps no connection.
-func probe(ctx context.Context, address, path string) (string, error) {
+// is wrong. The token is for the reason why it is not ready, which only its holder is told. It keeps no connection.
+func probe(ctx context.Context, address, path string, token secret) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, http.NoBody)
 	if err != nil {
 		return "", fmt.Errorf("ask %s: %w", address, err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+string(token))
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
 	response, err := client.Do(request)
@@ -98,8 +93,12 @@ func probe(ctx context.Context, address, path string) (string, error) {
 	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<10)).Decode(&answer); err != nil || answer.Status == "" {
 		return "", fmt.Errorf("%s%s: not the admin address of mewsbridge", address, path)
 	}
-	if response.StatusCode != http.StatusOK {
+	switch {
+	case response.StatusCode == http.StatusOK:
+		return answer.Status, nil
+	case answer.Cause == "":
+		return "", fmt.Errorf("%s; why is told to those who have the admin token [%s]", answer.Status, settingOf("admin_token").env)
+	default:
 		return "", fmt.Errorf("%s: %s", answer.Status, answer.Cause)
 	}
-	return answer.Status, nil
 }

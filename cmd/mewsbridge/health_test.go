@@ -14,7 +14,7 @@ import (
 func health(t *testing.T, admin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"health"}, args...)...)
-	cmd.Env = append(cmd.Environ(), "MEWSBRIDGE_ADMIN_LISTEN="+admin)
+	cmd.Env = append(cmd.Environ(), "MEWSBRIDGE_ADMIN_LISTEN="+admin, "MEWSBRIDGE_ADMIN_TOKEN="+testToken)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -25,7 +25,7 @@ func health(t *testing.T, admin string, args ...string) (code int, stdout, stder
 
 func TestHealth(t *testing.T) {
 	s := natstest.Start(t)
-	p := startServe(t, t.TempDir(), "NATS_URL="+s.ClientURL(), "MEWSBRIDGE_TOKENS="+testToken)
+	p := startServe(t, t.TempDir(), "NATS_URL="+s.ClientURL(), "MEWSBRIDGE_TOKENS="+testToken, "MEWSBRIDGE_ADMIN_TOKEN="+testToken)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(p.admin, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +42,11 @@ func TestHealth(t *testing.T) {
 	natstest.Eventually(t, "the loss of NATS", func() bool { code, _, _ := health(t, ":"+port, "--ready"); return code == exitVerdict })
 	if _, _, errs := health(t, ":"+port, "--ready"); !strings.Contains(errs, "not ready: ") || !strings.Contains(errs, "unavailable") {
 		t.Errorf("the reason is not said: %q", errs)
+	}
+	t.Setenv("MEWSBRIDGE_ADMIN_TOKEN", "")
+	stranger := exec.Command(binary, "health", "--ready", "--admin-listen", "127.0.0.1:"+port)
+	if out, err := stranger.CombinedOutput(); err == nil || !strings.Contains(string(out), "MEWSBRIDGE_ADMIN_TOKEN") || strings.Contains(string(out), "unavailable") {
+		t.Errorf("without the admin token: %v, %s", err, out)
 	}
 	if code, out, errs := health(t, ":"+port); code != exitOK {
 		t.Errorf("without NATS it is not alive: %d %q %q", code, out, errs)

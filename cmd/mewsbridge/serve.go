@@ -86,7 +86,7 @@ func (a *app) alive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = probe(ctx, address, "/livez")
+	_, err = probe(ctx, address, "/livez", "")
 	return err
 }
 

@@ -26,6 +26,16 @@ type setting struct {
 // flag returns the name of the setting's flag.
 func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
 
+// settingOf returns the row of the table with that key.
+func settingOf(key string) setting {
+	for _, s := range settings() {
+		if s.key == key {
+			return s
+		}
+	}
+	panic("the table of settings has no " + key)
+}
+
 // settings returns the table, in the order in which help and documentation show it.
 func settings() []setting {
 	text := func(field func(*Config) *string) func(*Config, string) error {

@@ -54,7 +54,7 @@ type adminClient struct {
 func (o *statusOptions) adminClient() (*adminClient, error) {
 	base := o.admin
 	if base == "" {
-		listen, _ := adminSetting().text(o.nats.from)
+		listen, _ := settingOf("admin_listen").text(o.nats.from)
 		address, err := localAddress(listen)
 		if err != nil {
 			address = listen // asking it says what is wrong
@@ -65,12 +65,7 @@ func (o *statusOptions) adminClient() (*adminClient, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, errors.New("--admin takes the URL of the admin listener, such as http://127.0.0.1:8081")
 	}
-	token := ""
-	for _, s := range settings() {
-		if s.key == "admin_token" {
-			token, _ = s.text(o.nats.from)
-		}
-	}
+	token, _ := settingOf("admin_token").text(o.nats.from)
 	return &adminClient{
 		base: u.Scheme + "://" + u.Host, token: secret(token),
 		http: http.Client{Timeout: adminTimeout, Transport: &http.Transport{DisableKeepAlives: true}}, // and no proxy
