@@ -2,6 +2,7 @@ package schema_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func startExampleBridge() *exampleBridge {
 	server := must(embedded.Start(embedded.Config{StoreDir: dir, Listen: "127.0.0.1:0"}, zap.NewNop()))
 	b.undo = append(b.undo, func() { check(server.Shutdown()) })
 	b.publisher = must(publisher.New(publisher.Config{
-		InProcess: server, Prefix: "mews", Replicas: 1, Manage: true, MaxAge: time.Hour, DuplicateWindow: time.Hour,
+		InProcess: server, Prefix: "mews", Replicas: 1, Manage: true, Latest: true, MaxAge: time.Hour, DuplicateWindow: time.Hour,
 	}, zap.NewNop()))
 	b.undo = append(b.undo, func() { check(b.publisher.Stop(context.Background())) })
 	check(b.publisher.Start(context.Background()))
@@ -63,6 +64,18 @@ func (b *exampleBridge) receive(pairs ...string) {
 	check(b.publisher.Publish(ctx, webhook.Messages(schema.Receipt{
 		Delivery: schema.DeliveryID(fmt.Sprintf("D%d", b.deliveries.Add(1))), Received: time.Now(), Endpoint: "mews", Prefix: "mews",
 	})))
+}
+
+// waitLatest waits until MEWS_LATEST has a message of that subject, and so all that were stored before it.
+func (b *exampleBridge) waitLatest(ctx context.Context, subject string) {
+	latest := must(b.js.Stream(ctx, "MEWS_LATEST"))
+	for {
+		_, err := latest.GetLastMsgForSubject(ctx, subject)
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			check(err)
+			return
+		}
+	}
 }
 
 func must[T any](v T, err error) T {

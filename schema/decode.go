@@ -60,7 +60,7 @@ type Value interface {
 }
 
 // Change returns which entity the event is about, whatever its type; ok is false for an integration event.
-func (d *Decoded) Change() (c Change, ok bool) {
+func (d Decoded) Change() (c Change, ok bool) {
 	v, ok := d.Value.(interface{ change() Change })
 	if !ok {
 		return Change{}, false

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"mewsbridge/schema"
+	"mewsbridge/schema/seal"
 )
 
 // published returns the data of the one message that a webhook makes.
@@ -187,6 +188,38 @@ func TestDecodeRefuses(t *testing.T) {
 		if strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("the error repeats the data: %v", err)
 		}
+	}
+}
+
+// TestDecodeWhatWasSealed decodes a sealed event, without what is sealed, and again after it was opened.
+func TestDecodeWhatWasSealed(t *testing.T) {
+	seed, public, err := seal.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err := seal.NewSealer(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := sealer.Messages(mustParse(t, createdBody).Messages(receipt()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	created := mustDecode(t, sealed[0].Data).Value.(schema.IntegrationCreated)
+	if created.ID != "int" || created.Enterprise.ID != "ent" || !created.AccessToken.IsZero() || created.Requestor != nil {
+		t.Errorf("sealed: %+v", created)
+	}
+	opener, err := seal.NewOpener(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := opener.Open(sealed[0].Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	created = mustDecode(t, data).Value.(schema.IntegrationCreated)
+	if created.AccessToken.Reveal() != "LIVE-TOKEN" || created.Requestor.Email.Reveal() != "jane@example.com" {
+		t.Errorf("opened: %+v", created)
 	}
 }
 

@@ -78,7 +78,7 @@ func channels(s *samples) node {
 		"events": node{
 			"address": "{prefix}.events.{discriminator}.{enterpriseId}.{entityId}", "servers": []node{ref("servers/nats")},
 			"title":       "Events",
-			"description": "Stream MEWS_EVENTS: events of General webhooks, each a CloudEvent in structured mode.",
+			"description": "Stream MEWS_EVENTS: events of General webhooks, each a CloudEvent in structured mode. On request the stream MEWS_LATEST holds the newest message of each subject too.",
 			"parameters": node{
 				"prefix":        parameter("First token of every subject, a setting.", "mews"),
 				"discriminator": parameter("Type of the event as Mews names it.", "").with("examples", schema.KnownDiscriminators()).with("location", "$message.payload#/data/Discriminator"),
