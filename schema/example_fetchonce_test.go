@@ -27,18 +27,17 @@ func Example_fetchOnce() {
 		AckWait:       2 * time.Minute, // longer than the window and the fetch together
 		MaxAckPending: 1000,            // bounds what waits in the window
 	}))
-	go func() { // the service is stopped when it has all four
-		for ctx.Err() == nil {
-			if info, err := consumer.Info(ctx); err == nil && info.NumAckPending == 4 {
-				stop()
-			}
+	events := 0
+	seen := func(schema.Decoded) {
+		if events++; events == 4 {
+			stop() // the service is stopped when it has all four
 		}
-	}()
+	}
 	fetch := func(_ context.Context, who customer, events int) error {
 		fmt.Println("fetch", who.id, "of", who.enterprise, "for", events, "events")
 		return nil
 	}
-	fmt.Println(fetchOnce(ctx, consumer, time.Minute, fetch))
+	fmt.Println(fetchOnce(ctx, consumer, time.Minute, seen, fetch))
 	// Output:
 	// fetch c1 of hotel for 3 events
 	// fetch c2 of hotel for 1 events
@@ -48,26 +47,28 @@ func Example_fetchOnce() {
 // customer is what is fetched.
 type customer struct{ enterprise, id string }
 
-// fetchOnce calls fetch for each entity that events name, at most length after the first of them, until ctx ends. What it has then is
-// fetched at once.
-func fetchOnce(ctx context.Context, consumer jetstream.Consumer, length time.Duration, fetch func(ctx context.Context, who customer, events int) error) error {
+// fetchOnce calls fetch for each entity that events name, at most length after the first of them, until ctx ends. What was delivered by
+// then is fetched at once. It calls seen for each event as it comes.
+func fetchOnce(ctx context.Context, consumer jetstream.Consumer, length time.Duration, seen func(schema.Decoded), fetch func(ctx context.Context, who customer, events int) error) error {
 	messages, err := consumer.Messages()
 	if err != nil {
 		return err
 	}
 	defer messages.Stop()
+	defer context.AfterFunc(ctx, messages.Drain)() // Next then gives out what was delivered, and ends
 	window := coalesce.New[customer, jetstream.Msg](length)
 	for {
-		msg, err := nextUntilDue(ctx, messages, window)
+		msg, err := nextUntilDue(messages, window)
 		switch {
 		case err == nil:
 			event, err := schema.Decode(msg.Data())
 			if err != nil {
 				return err
 			}
+			seen(event)
 			change, _ := event.Change()
 			window.Add(time.Now(), customer{change.EnterpriseID, change.ID}, msg)
-		case ctx.Err() != nil:
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
 			settle(context.WithoutCancel(ctx), window.All(), fetch)
 			return ctx.Err()
 		case !errors.Is(err, context.DeadlineExceeded):
@@ -78,12 +79,13 @@ func fetchOnce(ctx context.Context, consumer jetstream.Consumer, length time.Dur
 }
 
 // nextUntilDue waits for a message, and no longer than until a group is due.
-func nextUntilDue(ctx context.Context, messages jetstream.MessagesContext, window *coalesce.Window[customer, jetstream.Msg]) (jetstream.Msg, error) {
-	if at, ok := window.Next(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, at)
-		defer cancel()
+func nextUntilDue(messages jetstream.MessagesContext, window *coalesce.Window[customer, jetstream.Msg]) (jetstream.Msg, error) {
+	at, ok := window.Next()
+	if !ok {
+		return messages.Next()
 	}
+	ctx, cancel := context.WithDeadline(context.Background(), at)
+	defer cancel()
 	return messages.Next(jetstream.NextContext(ctx))
 }
 

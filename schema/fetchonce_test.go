@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"mewsbridge/schema"
 )
 
 // TestFetchOnceSettles lets windows end and a fetch fail: its events come again, and in the end all are acknowledged.
@@ -21,7 +23,7 @@ func TestFetchOnceSettles(t *testing.T) {
 	}
 	bridge.receive("CustomerAdded", "c1", "CustomerUpdated", "c1", "CustomerUpdated", "c2")
 	fetched, failures := map[string]int{}, 0
-	err = fetchOnce(ctx, consumer, 10*time.Millisecond, func(_ context.Context, who customer, events int) error {
+	err = fetchOnce(ctx, consumer, 10*time.Millisecond, func(schema.Decoded) {}, func(_ context.Context, who customer, events int) error {
 		if who.id == "c2" && failures < 2 {
 			failures++
 			return errors.New("429 Too Many Requests")
