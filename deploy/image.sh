@@ -21,4 +21,9 @@ sed -n '/^FROM scratch$/,$s/^COPY --from=build /COPY /; /^FROM scratch$/,$p' dep
 
 docker build --quiet --platform "$target" --build-arg VERSION="$version" \
   --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || true)" -t "$tag" "$context" >&2
-docker image inspect --format "$tag: {{.Size}} bytes, {{.Os}}/{{.Architecture}}" "$tag"
+size=$(docker image inspect --format '{{.Size}}' "$tag")
+echo "$tag: $size bytes, $target"
+if [ "$size" -gt $((30 << 20)) ]; then
+  echo "image.sh: the image is larger than 30 MiB" >&2
+  exit 1
+fi
