@@ -36,6 +36,10 @@ type Publisher interface {
 	// answered 202. Otherwise the error wraps one of schema.Err… and any of the messages may be stored. It
 	// returns when ctx ends at the latest. The messages must not change, even after it has returned.
 	Publish(ctx context.Context, msgs []schema.Message) error
+
+	// Admit returns schema.ErrOverloaded when Publish would, for any webhook that arrives now and has so much time. It is
+	// asked before a body is parsed and must be cheap.
+	Admit(within time.Duration) error
 }
 
 // DefaultMaxInflightBytes bounds the bodies that are handled at a time.

@@ -248,6 +248,8 @@ type publisherFunc func(context.Context, []schema.Message) error
 
 func (f publisherFunc) Publish(ctx context.Context, msgs []schema.Message) error { return f(ctx, msgs) }
 
+func (publisherFunc) Admit(time.Duration) error { return nil }
+
 func serve(t testing.TB, h http.Handler, request *http.Request) answer {
 	t.Helper()
 	recorder := httptest.NewRecorder()

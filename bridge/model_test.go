@@ -58,6 +58,8 @@ func (f *faulty) Publish(ctx context.Context, msgs []schema.Message) error {
 	return result
 }
 
+func (f *faulty) Admit(within time.Duration) error { return f.real.Admit(within) }
+
 // sent is one message of the sender.
 type sent struct {
 	id       string // of its entities; messages with one id are byte for byte the same

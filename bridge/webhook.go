@@ -75,6 +75,9 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	o.retry = claim.attempts > 1
 	defer func() { e.ledger.end(claim, o.told, e.cfg.Now()) }()
 
+	if err := e.Publisher.Admit(time.Until(o.arrived.Add(e.cfg.AckDeadline))); err != nil {
+		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
+	}
 	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix}
 	d := split(body, damaged, receipt)
 	o.kind = d.kind()

@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -118,20 +119,43 @@ func (c *committer) enqueue(p *pending) error {
 	if c.stopping {
 		return schema.ErrStopping
 	}
-	events, size := c.queuedEvents+len(p.msgs), c.queuedBytes+p.bytes
-	if c.queuedEvents > 0 && (events > c.limits.events || size > c.limits.bytes) {
+	within := time.Duration(math.MaxInt64)
+	if deadline, ok := p.ctx.Deadline(); ok {
+		within = deadline.Sub(p.arrived)
+	}
+	if c.overloaded(len(p.msgs), p.bytes, within) {
 		return schema.ErrOverloaded
 	}
-	if deadline, ok := p.ctx.Deadline(); ok && c.queuedEvents > 0 {
-		wait := c.chooser.expect(events+c.flightEvents, c.atomic)
-		if wait > time.Duration(shedAtRemaining*float64(deadline.Sub(p.arrived))) {
-			return schema.ErrOverloaded
-		}
-	}
-	c.queuedEvents, c.queuedBytes = events, size
+	c.queuedEvents += len(p.msgs)
+	c.queuedBytes += p.bytes
 	p.landings = c.landings
 	c.fresh.push(p)
 	return nil
+}
+
+// admit says at once that a webhook that arrives now could not be stored within the given time.
+func (c *committer) admit(within time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.overloaded(1, 0, within) {
+		return nil
+	}
+	c.metrics.shed.Inc()
+	return schema.ErrOverloaded
+}
+
+// overloaded reports whether the queue has no room for so many events more, or cannot store them within the given time. An empty
+// queue takes any webhook.
+func (c *committer) overloaded(events int, bytes int64, within time.Duration) bool {
+	if c.queuedEvents == 0 {
+		return false
+	}
+	events += c.queuedEvents
+	if events > c.limits.events || c.queuedBytes+bytes > c.limits.bytes {
+		return true
+	}
+	wait := c.chooser.expect(events+c.flightEvents, c.atomic)
+	return wait > time.Duration(shedAtRemaining*float64(within))
 }
 
 // giveUp takes p out: its caller has stopped waiting. Its neighbours in a batch go on.

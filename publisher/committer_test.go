@@ -106,8 +106,14 @@ func TestFullQueueAnswersAtOnce(t *testing.T) {
 	if err := d.publish(ctx, messages("more", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
 	}
+	if err := d.admit(time.Minute); !errors.Is(err, schema.ErrOverloaded) {
+		t.Errorf("admitted with %v, want ErrOverloaded", err)
+	}
 	giveUp()
 	waiting.Wait()
+	if err := d.admit(time.Minute); err != nil {
+		t.Errorf("an empty queue admits nothing: %v", err)
+	}
 	if d.queuedEvents != 0 || d.queuedBytes != 0 || d.flightEvents != 0 || d.flightBytes != 0 || len(d.flights) != 0 {
 		t.Errorf("after all have given up: %d events and %d bytes queued, %d and %d under way",
 			d.queuedEvents, d.queuedBytes, d.flightEvents, d.flightBytes)
@@ -128,6 +134,12 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	d.committer.mu.Unlock()
 	if err := d.publish(ctx, messages("late", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
+	}
+	if err := d.admit(time.Minute); !errors.Is(err, schema.ErrOverloaded) {
+		t.Errorf("admitted with %v, want ErrOverloaded", err)
+	}
+	if err := d.admit(time.Hour); err != nil {
+		t.Errorf("with an hour to go: %v", err)
 	}
 	d.committer.mu.Lock()
 	d.queuedEvents--

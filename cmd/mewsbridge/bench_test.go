@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -121,6 +120,7 @@ func benchHandler(b *testing.B, name string, servers []*natstest.Server, replica
 type storesNothing struct{}
 
 func (storesNothing) Publish(context.Context, []schema.Message) error { return nil }
+func (storesNothing) Admit(time.Duration) error                       { return nil }
 
 // plainHandler is what one writes by hand: decode, publish each event, wait for the acknowledgements.
 func plainHandler(b *testing.B, conn *nats.Conn, pipelined bool) http.Handler {
@@ -191,12 +191,7 @@ func drive(b *testing.B, h http.Handler, events, conns int) float64 {
 	b.Helper()
 	s := httptest.NewServer(h)
 	defer s.Close()
-	g := simulator.Generator{Seed: 1, Events: events}
-	requests := make([][]byte, 64)
-	for i := range requests {
-		body := g.Body(i)
-		requests[i] = append(fmt.Appendf(nil, "POST %s?Token=%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", benchPath, benchToken, len(body)), body...)
-	}
+	requests := benchRequests(events)
 	address := s.Listener.Addr().String()
 	var next atomic.Int64
 	latencies := make([][]time.Duration, conns)
@@ -221,6 +216,23 @@ func drive(b *testing.B, h http.Handler, events, conns int) float64 {
 	return rate
 }
 
+// benchRequests returns whole requests for webhooks of so many events.
+func benchRequests(events int) [][]byte {
+	g := simulator.Generator{Seed: 1, Events: events}
+	requests := make([][]byte, 64)
+	for i := range requests {
+		body := g.Body(i)
+		requests[i] = append(fmt.Appendf(nil, "POST %s?Token=%s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", benchPath, benchToken, len(body)), body...)
+	}
+	return requests
+}
+
+// sendSolo sends b.N webhooks of one event over one connection.
+func sendSolo(b *testing.B, s *httptest.Server) []time.Duration {
+	var next atomic.Int64
+	return sendAll(b, s.Listener.Addr().String(), benchRequests(1), &next)
+}
+
 // sendAll sends webhooks over one connection until b.N have been sent by all. It speaks just enough HTTP: a whole
 // client would take the cores that are to be measured.
 func sendAll(b *testing.B, address string, requests [][]byte, next *atomic.Int64) []time.Duration {
@@ -238,8 +250,8 @@ func sendAll(b *testing.B, address string, requests [][]byte, next *atomic.Int64
 			b.Error(err)
 			return latencies
 		}
-		if err := readAnswer(r); err != nil {
-			b.Error(err)
+		if status, err := readAnswer(r); err != nil || status != "202" {
+			b.Errorf("answer %s: %v", status, err)
 			return latencies
 		}
 		latencies = append(latencies, time.Since(start))
@@ -247,19 +259,21 @@ func sendAll(b *testing.B, address string, requests [][]byte, next *atomic.Int64
 	return latencies
 }
 
-func readAnswer(r *bufio.Reader) error {
+// readAnswer reads one answer to its end and returns its status.
+func readAnswer(r *bufio.Reader) (status string, err error) {
 	line, err := r.ReadSlice('\n')
 	if err != nil {
-		return err
+		return "", err
 	}
-	if !bytes.HasPrefix(line, []byte("HTTP/1.1 202")) {
-		return fmt.Errorf("answer %s", strings.TrimSpace(string(line)))
+	if len(line) < len("HTTP/1.1 202") {
+		return "", io.ErrUnexpectedEOF
 	}
+	status = string(line[len("HTTP/1.1 "):len("HTTP/1.1 202")])
 	length := 0
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return err
+			return status, err
 		}
 		if len(line) <= 2 {
 			break
@@ -269,7 +283,7 @@ func readAnswer(r *bufio.Reader) error {
 		}
 	}
 	_, err = io.CopyN(io.Discard, r, int64(length))
-	return err
+	return status, err
 }
 
 // rawRate is what JetStream alone stores: atomic batches of 1000 messages of the size of ours, four publishers, for 2 s.
@@ -294,7 +308,7 @@ func rawRate(b *testing.B, servers []*natstest.Server, replicas int) float64 {
 		publishers.Go(func() {
 			defer conn.Close()
 			for n := 0; time.Now().Before(end); n++ {
-				if err := rawBatch(conn, fmt.Sprintf("%d-%d", i, n), data); err != nil {
+				if err := rawBatch(conn, "raw.ServiceOrderUpdated.hotel", fmt.Sprintf("%d-%d", i, n), data); err != nil {
 					b.Error(err)
 					return
 				}
@@ -310,12 +324,13 @@ func rawRate(b *testing.B, servers []*natstest.Server, replicas int) float64 {
 	return rate
 }
 
-func rawBatch(conn *nats.Conn, id string, data []byte) error {
+// rawBatch stores 1000 messages as one atomic batch, each on a subject of its own below prefix.
+func rawBatch(conn *nats.Conn, prefix, id string, data []byte) error {
 	m := nats.NewMsg("")
 	m.Data = data
 	m.Header.Set("Nats-Batch-Id", id)
 	for i := 1; i <= 1000; i++ {
-		m.Subject = "raw.ServiceOrderUpdated.hotel." + id + "-" + strconv.Itoa(i)
+		m.Subject = prefix + "." + id + "-" + strconv.Itoa(i)
 		m.Header["Nats-Msg-Id"] = []string{id + "-" + strconv.Itoa(i)}
 		m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i)}
 		if i == 1000 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -36,6 +37,9 @@ func (p sealingPublisher) Publish(ctx context.Context, msgs []schema.Message) er
 	}
 	return p.next.Publish(ctx, sealed)
 }
+
+// Admit asks the publisher behind it.
+func (p sealingPublisher) Admit(within time.Duration) error { return p.next.Admit(within) }
 
 // sealing returns next, behind a sealer when there is one.
 func (c *Config) sealing(next bridge.Publisher) bridge.Publisher {

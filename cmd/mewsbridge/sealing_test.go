@@ -174,6 +174,8 @@ func (p refusingPublisher) Publish(context.Context, []schema.Message) error {
 	return nil
 }
 
+func (p refusingPublisher) Admit(time.Duration) error { return nil }
+
 func TestWhatCannotBeSealedIsNotPublished(t *testing.T) {
 	_, public := newKeyFile(t)
 	sealer, err := seal.NewSealer(public)

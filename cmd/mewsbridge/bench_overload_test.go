@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mewsbridge/publisher/natstest"
+)
+
+// BenchmarkOverload offers ten times the webhooks that the bridge can store, at a steady pace that does not wait for answers, for longer
+// than the deadline. It reports the goodput to the peak, which senders that wait for their answers reach on the same bridge
+// before, and the slowest answer. The senders take their part of the same cores.
+func BenchmarkOverload(b *testing.B) {
+	const conns, overConns, seconds = 64, 4096, 8
+	for _, events := range []int{10, 100} {
+		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {
+			servers := []*natstest.Server{natstest.Start(b, natstest.SyncAlways)}
+			s := httptest.NewServer(benchHandler(b, "bridge", servers, 1))
+			defer s.Close()
+			for range b.N {
+				peak := offer(b, s, benchRequests(events), conns, 0, 4*time.Second)
+				over := offer(b, s, benchRequests(events), overConns, 10*peak.goodput, seconds*time.Second)
+				b.ReportMetric(peak.goodput, "peak-webhooks/s")
+				b.ReportMetric(over.offered, "offered-webhooks/s")
+				b.ReportMetric(over.goodput/peak.goodput, "goodput/peak")
+				b.ReportMetric(over.slowest.Seconds(), "slowest-s")
+				b.ReportMetric(float64(over.heap>>20), "heap-MiB")
+			}
+		})
+	}
+}
+
+// offering is what became of an offered load.
+type offering struct {
+	offered, goodput float64 // webhooks per second: sent, and answered 202
+	slowest          time.Duration
+	heap             uint64 // most bytes in use
+}
+
+// offer sends webhooks over conns connections for a time, at a rate per second or, with rate 0, as fast as the answers come.
+func offer(b *testing.B, s *httptest.Server, requests [][]byte, conns int, rate float64, lasting time.Duration) offering {
+	b.Helper()
+	var next, sent, stored, slowest atomic.Int64
+	var senders sync.WaitGroup
+	start := time.Now()
+	end := start.Add(lasting)
+	send := func(conn net.Conn, r *bufio.Reader) bool {
+		n := next.Add(1)
+		if rate > 0 {
+			time.Sleep(time.Until(start.Add(time.Duration(float64(n) / rate * float64(time.Second))))) // the pace, not a wait for something
+		}
+		began := time.Now()
+		if began.After(end) {
+			return false
+		}
+		if _, err := conn.Write(requests[n%int64(len(requests))]); err != nil {
+			b.Error(err)
+			return false
+		}
+		sent.Add(1)
+		status, err := readAnswer(r)
+		if err != nil {
+			b.Error(err)
+			return false
+		}
+		for took := int64(time.Since(began)); ; {
+			if most := slowest.Load(); took <= most || slowest.CompareAndSwap(most, took) {
+				break
+			}
+		}
+		if status == fmt.Sprint(http.StatusAccepted) && time.Now().Before(end) {
+			stored.Add(1)
+		}
+		return true
+	}
+	for range conns {
+		senders.Go(func() {
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer conn.Close()
+			for r := bufio.NewReader(conn); send(conn, r); {
+			}
+		})
+	}
+	heap := watchHeap(&senders)
+	return offering{
+		offered: float64(sent.Load()) / lasting.Seconds(), goodput: float64(stored.Load()) / lasting.Seconds(),
+		slowest: time.Duration(slowest.Load()), heap: heap,
+	}
+}
+
+// watchHeap waits for the senders and returns the most bytes that were in use meanwhile.
+func watchHeap(senders *sync.WaitGroup) uint64 {
+	done := make(chan struct{})
+	go func() { senders.Wait(); close(done) }()
+	var most uint64
+	for tick := time.NewTicker(200 * time.Millisecond); ; {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		most = max(most, stats.HeapInuse)
+		select {
+		case <-done:
+			tick.Stop()
+			return most
+		case <-tick.C:
+		}
+	}
+}
