@@ -52,3 +52,44 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkModes measures both ways of storing a webhook, one webhook after another: where their times cross is from how many events
+// on an atomic batch pays.
+func BenchmarkModes(b *testing.B) {
+	for _, nats := range []struct {
+		name     string
+		replicas int
+		options  []natstest.Option
+	}{
+		{"always", 1, []natstest.Option{natstest.SyncAlways}},
+		{"lazy", 1, nil},
+		{"replicas3", 3, nil},
+		{"replicas3always", 3, []natstest.Option{natstest.SyncAlways}},
+	} {
+		b.Run(nats.name, func(b *testing.B) {
+			var servers []*natstest.Server
+			if nats.replicas == 1 {
+				servers = append(servers, natstest.Start(b, nats.options...))
+			} else {
+				servers = natstest.Cluster(b, nats.replicas, nats.options...)
+			}
+			cfg := testConfig(natstest.URLs(servers...)...)
+			cfg.Replicas = nats.replicas
+			p := mustStart(b, cfg)
+			waitReady(b, p)
+			for _, events := range []int{1, 4, 8, 16, 32, 64, 256} {
+				for _, mode := range []string{"plain", "batch"} {
+					b.Run(fmt.Sprintf("events=%d/%s", events, mode), func(b *testing.B) {
+						p.Prefer(mode == "batch")
+						for i := range b.N {
+							if err := publish(b, p, webhook(fmt.Sprintf("%s-%d-%d", b.Name(), b.N, i), events)); err != nil {
+								b.Fatal(err)
+							}
+						}
+						b.ReportMetric(float64(b.N*events)/b.Elapsed().Seconds(), "events/s")
+					})
+				}
+			}
+		})
+	}
+}

@@ -278,25 +278,12 @@ func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
 	}
 }
 
-// preferBatches has the chooser know that batches are faster, and not look again.
-func (d *deaf) preferBatches() {
-	d.allowAtomic(true)
-	d.committer.mu.Lock()
-	defer d.committer.mu.Unlock()
-	for load := 1; load < 2048; load *= 2 {
-		d.chooser.observe(atomicBatch, load, 1_000_000, time.Second, false)
-		d.chooser.observe(pipelined, load, 1, time.Second, false)
-	}
-	for class := range loadClasses {
-		d.chooser.classes[class].next = time.Now().Add(time.Hour)
-	}
-}
-
 // TestNothingOvertakesWhatWasRefusedInABatch refuses a batch for a duplicate while the next one is under way and more waits. Under
 // constant load there is always more: the refused webhook has to come first, or its time runs out.
 func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
 	d := newDeaf(t, nil)
-	d.preferBatches()
+	d.allowAtomic(true)
+	d.prefer(atomicBatch)
 	const big = 2 * minWindow // with this under way the window has no room
 	results := make(chan error, 3)
 	begin := func(name string, n int) { go func() { results <- d.publish(t.Context(), messages(name, n)) }() }
