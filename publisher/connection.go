@@ -1,8 +1,10 @@
 package publisher
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -69,6 +71,12 @@ func withoutURL(err error) error {
 		if errors.Is(err, known) {
 			return known
 		}
+	}
+	if _, network := errors.AsType[*net.OpError](err); network {
+		return err // names hosts and addresses
+	}
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
+		return err // names certificates
 	}
 	return errors.New("the URL or the connection options are not valid")
 }

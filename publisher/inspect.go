@@ -63,20 +63,12 @@ type Denied struct {
 	Optional bool // without it the bridge does less, and stores all the same
 }
 
-// Validate reports everything that is wrong with c and the files that it names, without any network.
-func (c Config) Validate() error {
-	c = c.withDefaults()
-	_, credentialsErr := c.credentials()
-	_, tlsErr := c.tlsConfig()
-	return errors.Join(c.validate(), credentialsErr, tlsErr)
-}
-
 // Inspect asks the NATS of cfg for everything that the bridge needs of it. It stores and changes nothing: to find out whether it may
 // publish it sends messages that say they are for another stream, which JetStream refuses, and requests that no server
 // can read. The error wraps schema.ErrUnavailable when NATS cannot be reached, and repeats no credential.
 func Inspect(ctx context.Context, cfg Config) (*Inspection, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("configure publisher: %w", err)
 	}
 	questions := cfg.questions()
 	conn, err := cfg.connectOnce(questions.refuse)
@@ -101,21 +93,14 @@ func Inspect(ctx context.Context, cfg Config) (*Inspection, error) {
 
 // connectOnce connects without trying again. What the server refuses later goes to refused.
 func (c Config) connectOnce(refused func(error)) (*nats.Conn, error) {
-	options, err := c.credentials()
+	options, err := c.ConnectOptions()
 	if err != nil {
 		return nil, err
-	}
-	tlsConfig, err := c.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	if tlsConfig != nil {
-		options = append(options, nats.Secure(tlsConfig))
 	}
 	if c.InProcess != nil {
 		options = append(options, nats.InProcessServer(c.InProcess))
 	}
-	options = append(options, nats.Name("mewsbridge check"), nats.Timeout(connectTimeout), nats.NoReconnect(),
+	options = append(options, nats.Name("mewsbridge check"), nats.Timeout(defaultPace().connectTimeout), nats.NoReconnect(),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused(err) }))
 	conn, err := nats.Connect(strings.Join(c.URLs, ","), options...)
 	if err != nil {

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
-	"math"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -23,7 +21,6 @@ import (
 	"mewsbridge/bridge"
 	"mewsbridge/publisher"
 	"mewsbridge/publisher/embedded"
-	"mewsbridge/schema"
 )
 
 // Bounds of the life of a bridge.
@@ -98,11 +95,7 @@ func (a *app) openNATS() error {
 	if !a.cfg.Embedded() {
 		return nil
 	}
-	maxPayload := min(a.cfg.stored(max(a.cfg.MaxBody, embeddedMaxBody)+schema.MaxMessageOverhead), math.MaxInt32)
-	s, err := embedded.Start(embedded.Config{
-		StoreDir: filepath.Join(a.cfg.DataDir, "nats"), Listen: a.cfg.NATSListen, MaxPayload: int32(maxPayload),
-		Username: a.cfg.NATSUser, Password: string(a.cfg.NATSPassword), Token: string(a.cfg.NATSToken),
-	}, a.log.Named("nats-server"))
+	s, err := embedded.Start(a.cfg.embeddedConfig(), a.log.Named("nats-server"))
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
@@ -122,14 +115,8 @@ func (a *app) openPublishers() error {
 }
 
 func (a *app) openPublisher(prefix string) error {
-	c := a.cfg
-	cfg := publisher.Config{
-		URLs: c.NATSURL, CredsFile: c.NATSCreds, NKeySeedFile: c.NATSNKeySeedFile,
-		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
-		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey,
-		Prefix: prefix, Replicas: c.Replicas, Manage: c.Manage, Latest: c.Latest,
-		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow, Metrics: a.metrics,
-	}
+	cfg := a.cfg.publisherConfig(prefix)
+	cfg.Metrics = a.metrics
 	if a.nats != nil {
 		cfg.InProcess, cfg.StorageLimit = a.nats, a.nats.StorageLimit
 	}
@@ -211,7 +198,7 @@ func (a *app) maxBody() int64 {
 	if payload == 0 {
 		payload = unknownMaxPayload
 	}
-	limit := max(a.cfg.unsealed(payload)-schema.MaxMessageOverhead, 0)
+	limit := a.cfg.bodyLimit(payload)
 	if a.cfg.MaxBody > 0 {
 		return min(a.cfg.MaxBody, limit)
 	}

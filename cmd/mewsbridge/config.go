@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -81,7 +82,7 @@ func resolve(from sources) (*Config, error) {
 		}
 	}
 	errs = append(errs, from.file.problems...)
-	errs = append(errs, c.resolveEndpoints(from), c.validate())
+	errs = append(errs, c.resolveEndpoints(from), c.validate(), c.checkFiles())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -137,10 +138,32 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// checkFiles reads the files that are named, but for those that validate has judged.
+func (c *Config) checkFiles() error {
+	var errs []error
+	if c.TLSCert != "" && c.TLSKey != "" {
+		_, err := readCertificate(c.TLSCert, c.TLSKey)
+		errs = append(errs, err)
+	}
+	if !c.Embedded() {
+		_, err := c.publisherConfig("").ConnectOptions()
+		errs = append(errs, err)
+	}
+	if e := c.Endpoints[0]; !e.listed && len(e.Tokens) == 0 && e.TokensFile == "" {
+		if _, err := readOwnToken(c.DataDir); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (c *Config) validateNATS(need func(bool, string, ...any)) {
 	if c.Embedded() {
 		need(c.Replicas == 1, "replicas: %d needs a NATS cluster: set nats.url", c.Replicas)
+		host, _, err := net.SplitHostPort(c.NATSListen)
 		need(isAddress(c.NATSListen), "nats.listen: %q is not host:port", c.NATSListen)
+		need(err != nil || isLoopback(host) || c.NATSToken != "" || c.NATSUser != "",
+			"nats.listen: %q can be reached from other machines: set a NATS token (nats.token) or nats.user and nats.password, or listen on 127.0.0.1", c.NATSListen)
 		need(c.NATSCreds == "" && c.NATSNKeySeedFile == "", "nats.creds, nats.nkey_seed_file: only with nats.url")
 		need(c.NATSTLSCA == "" && c.NATSTLSCert == "" && c.NATSTLSKey == "", "nats.tls: only with nats.url")
 	}

@@ -77,7 +77,7 @@ Start it with "mewsbridge serve"; nothing else needs to be installed.`,
 	root.SetErr(env.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newServeCommand(env), newSendCommand(env), newTailCommand(env), newQuarantineCommand(env),
+		newServeCommand(env), newCheckCommand(env), newSendCommand(env), newTailCommand(env), newQuarantineCommand(env),
 		newReplayCommand(env), newConsumersCommand(env), newStatusCommand(env), newSchemaCommand(env),
 		newTokenCommand(env), newUnsealCommand(env), newSealKeyCommand(env), newHealthCommand(env), newVersionCommand(env),
 	)

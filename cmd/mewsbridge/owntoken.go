@@ -24,11 +24,19 @@ const ownTokenName = "own"
 
 // ownToken returns the token kept in the data folder, and makes it the first time. Only its owner can read the file.
 func ownToken(dataDir string) (secret, error) {
-	name := filepath.Join(dataDir, "token")
-	data, err := os.ReadFile(name)
+	t, err := readOwnToken(dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeOwnToken(dataDir, name)
+		return makeOwnToken(dataDir, ownTokenFile(dataDir))
 	}
+	return t, err
+}
+
+func ownTokenFile(dataDir string) string { return filepath.Join(dataDir, "token") }
+
+// readOwnToken returns the token that was made before; the error wraps fs.ErrNotExist when none was.
+func readOwnToken(dataDir string) (secret, error) {
+	name := ownTokenFile(dataDir)
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}

@@ -30,19 +30,31 @@ at once.`,
   mewsbridge serve --config mewsbridge.yaml`,
 		Args: cobra.NoArgs,
 	}
+	load := settingFlags(cmd, env)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), env, cfg)
+	}
+	return cmd
+}
+
+// settingFlags gives cmd a flag for each setting, and returns what makes a Config of them, the environment and the file.
+func settingFlags(cmd *cobra.Command, env *environment) (load func() (*Config, error)) {
 	file := cmd.Flags().String("config", "", "YAML file with settings")
 	for _, s := range settings() {
 		cmd.Flags().String(s.flag(), s.initial, s.help+" ["+s.env+"]")
 	}
 	cmd.Flags().SortFlags = false
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return func() (*Config, error) {
 		cfg, err := resolve(sources{flags: givenFlags(cmd.Flags()), getenv: env.Getenv, file: readConfigFile(*file)})
 		if err != nil {
-			return withCode(exitConfig, fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  ")))
+			return nil, withCode(exitConfig, fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  ")))
 		}
-		return serve(cmd.Context(), env, cfg)
+		return cfg, nil
 	}
-	return cmd
 }
 
 // givenFlags returns the flags that were set.

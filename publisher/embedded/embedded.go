@@ -52,6 +52,9 @@ type Server struct {
 	server *server.Server // another after a restart; nil while there is none
 }
 
+// Name is the server's name, by which clients can tell it from another.
+const Name = "mewsbridge"
+
 // Start runs a server and returns when it takes connections. When its store fails, most often because the disk is full, the server is
 // started again once there is room. Errors name the setting that is at fault: an address in use, a data folder in use, or a listener
 // beyond loopback without authentication.
@@ -110,7 +113,7 @@ func (c Config) options() (*server.Options, error) {
 		return nil, errors.New("nats store dir: empty")
 	}
 	options := &server.Options{
-		ServerName: "mewsbridge", Host: host, Port: int(port),
+		ServerName: Name, Host: host, Port: int(port),
 		JetStream: true, StoreDir: c.StoreDir, SyncAlways: true,
 		MaxPayload: c.MaxPayload, NoSigs: true,
 		Username: c.Username, Password: c.Password, Authorization: c.Token,
