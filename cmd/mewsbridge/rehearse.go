@@ -24,6 +24,7 @@ type rehearseOptions struct {
 	rate       float64
 	events     int
 	retryAfter time.Duration
+	soak       bool
 	syncAlways bool
 	dir        string
 }
@@ -41,10 +42,12 @@ with its own NATS), single (one nats-server) and cluster (three, with three repl
 
 ` + rehearsal.Describe() + `
 Exit code 1 when an acknowledged event is missing, when one is stored twice although its retry could be told, or when an answer
-took 5 s. Nothing else on this machine is touched.`,
+took 5 s. With --soak nothing is broken, messages leave the streams after 30 s, and exit code 1 says that the bridge or its disk grew all the
+time. Nothing else on this machine is touched.`,
 		Example: `  mewsbridge rehearse
   mewsbridge rehearse --duration 10m --seed 42
-  mewsbridge rehearse --setup cluster --faults partition,leader-loss`,
+  mewsbridge rehearse --setup cluster --faults partition,leader-loss
+  mewsbridge rehearse --soak --setup embedded --duration 8h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRehearse(cmd.Context(), env, o) },
 	}
@@ -56,6 +59,7 @@ took 5 s. Nothing else on this machine is touched.`,
 	flags.Float64Var(&o.rate, "rate", 50, "webhooks a second")
 	flags.IntVar(&o.events, "events", 5, "events in each webhook")
 	flags.DurationVar(&o.retryAfter, "retry-after", 3*time.Second, "pause before the next of three attempts; Mews waits minutes")
+	flags.BoolVar(&o.soak, "soak", false, "no faults: watch goroutines, memory, file descriptors and disk for growth")
 	flags.BoolVar(&o.syncAlways, "sync-always", false, "run single and cluster with sync_interval: always, as embedded always does")
 	flags.StringVar(&o.dir, "dir", "", "keep data and logs in this new folder (default: a temporary one, kept when the rehearsal fails)")
 	flags.SortFlags = false
@@ -99,6 +103,9 @@ func (o *rehearseOptions) config() (*rehearsal.Config, error) {
 	if !(o.rate > 0) || o.events < 1 || o.retryAfter <= 0 || o.duration <= 0 {
 		return nil, errors.New("--rate, --events, --retry-after and --duration must be more than 0")
 	}
+	if o.soak && len(o.faults) > 0 {
+		return nil, errors.New("--soak does not go with --faults: growth is told where nothing is broken")
+	}
 	faults, setups, err := rehearsal.Parse(splitList(o.faults), splitList(o.setups))
 	if err != nil {
 		return nil, err
@@ -108,7 +115,7 @@ func (o *rehearseOptions) config() (*rehearsal.Config, error) {
 		seed = rand.Uint64N(1 << 32) // short enough to be typed
 	}
 	cfg := &rehearsal.Config{Seed: seed, Duration: o.duration, Faults: faults, Setups: setups, Rate: o.rate,
-		Events: o.events, RetryAfter: o.retryAfter, SyncAlways: o.syncAlways}
+		Events: o.events, RetryAfter: o.retryAfter, SyncAlways: o.syncAlways, Soak: o.soak}
 	return cfg, cfg.Check()
 }
 

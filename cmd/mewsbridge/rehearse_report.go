@@ -40,6 +40,14 @@ func printRehearsal(out io.Writer, r *rehearsal.Report) {
 			row(string(fault), func(s rehearsal.SetupReport) any { return s.Injected[fault] })
 		}
 	}
+	for i := range r.Setups[0].Levels {
+		row(r.Setups[0].Levels[i].Name, func(s rehearsal.SetupReport) any {
+			if i < len(s.Levels) {
+				return s.Levels[i]
+			}
+			return ""
+		})
+	}
 	_ = table.Flush() // what cannot be written has no reader
 	explain(out, r)
 }

@@ -36,6 +36,7 @@ func TestRehearseUsage(t *testing.T) {
 		"no fault \"fire\"":           {"--faults=fire"},
 		"is too short":                {"--duration=3s"},
 		"must be more than 0":         {"--rate=0"},
+		"--soak does not go":          {"--soak", "--faults=partition"},
 		"none of these faults":        {"--faults=partition", "--setup=single"},
 		"--dir: mkdir /: file exists": {"--dir=/"},
 	} {

@@ -26,7 +26,7 @@ type bridgeProcess struct {
 
 // start runs the bridge and returns when it listens.
 func (b *bridgeProcess) start(ctx context.Context, binary string, onEnd func(error)) error {
-	log := filepath.Join(b.dir, "log")
+	log := filepath.Join(b.dir, logName)
 	var from int64
 	if info, err := os.Stat(log); err == nil {
 		from = info.Size()

@@ -54,7 +54,7 @@ func kinds() []faultKind {
 		{BridgeTerm, "SIGTERM of the bridge under load, and a new one", 0, time.Second, Setups(), (*stage).bridgeTerm},
 		{AnswerCut, "connections from Mews cut at a random byte of an answer", 500 * time.Millisecond, 2 * time.Second, Setups(), (*stage).answerCut},
 		{StreamDelete, "the events stream deleted, and made again by the bridge", 0, 0, Setups(), (*stage).streamDelete},
-		{DiskFull, "JetStream filled up to its storage limit, and emptied", time.Second, 3 * time.Second, []Setup{Single}, (*stage).diskFull},
+		{DiskFull, "no room: JetStream at its storage limit (single), files that cannot grow (embedded)", time.Second, 3 * time.Second, fillable(), (*stage).diskFull},
 		{NATSKill, "SIGKILL of a nats-server, and its restart", 0, 2 * time.Second, outside, (*stage).natsKill},
 		{NATSStop, "SIGSTOP of a nats-server for longer than the bridge waits", 4500 * time.Millisecond, 6 * time.Second, outside, (*stage).natsStop},
 		{NATSCut, "connections to NATS cut at a random byte", 500 * time.Millisecond, 2 * time.Second, outside, (*stage).natsCut},

@@ -61,8 +61,26 @@ func (s *stage) streamDelete(Injection) error {
 	return err
 }
 
-// diskFull fills JetStream with messages of another stream up to the limit of the server.
 func (s *stage) diskFull(i Injection) error {
+	if s.setup == Embedded {
+		return s.filesFull(i)
+	}
+	return s.storageFull(i)
+}
+
+// filesFull has every write of the bridge to a file fail, as on a disk that is full.
+func (s *stage) filesFull(i Injection) error {
+	const nearlyNothing = 4 << 10
+	free, err := s.bridge.process.limitFiles(nearlyNothing)
+	if err != nil {
+		return err
+	}
+	s.pause(i.Hold)
+	return free()
+}
+
+// storageFull fills JetStream with messages of another stream up to the limit of the server.
+func (s *stage) storageFull(i Injection) error {
 	const ballast, size = "BALLAST", 512 << 10
 	remove := func() error {
 		return s.jetstream(func(js jetstream.JetStream) error {

@@ -91,7 +91,7 @@ func (n *node) configFile() string { return filepath.Join(n.dir, "nats.conf") }
 // start runs the server and returns when it listens.
 func (n *node) start(ctx context.Context, binary string, onEnd func(error)) error {
 	var err error
-	n.process, err = startProcess(n.name, binary, n.dir, filepath.Join(n.dir, "log"), nil, []string{"nats-server", "--config", n.configFile()}, onEnd)
+	n.process, err = startProcess(n.name, binary, n.dir, filepath.Join(n.dir, logName), nil, []string{"nats-server", "--config", n.configFile()}, onEnd)
 	if err != nil {
 		return err
 	}

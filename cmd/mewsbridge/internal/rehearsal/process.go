@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync/atomic"
@@ -12,6 +13,9 @@ import (
 
 // endTimeout bounds how long a process may take to stop in order: the bridge gives itself 10 s.
 const endTimeout = 20 * time.Second
+
+// logName is the file in a process's folder that holds what it writes.
+const logName = "log"
 
 // process is one run of the binary. What it writes is appended to a file.
 type process struct {
@@ -28,16 +32,18 @@ func startProcess(name, binary, dir, logFile string, env, args []string, onEnd f
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", name, err)
 	}
-	defer log.Close() // the process has its own
 	p := &process{name: name, cmd: exec.Command(binary, args...), ended: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
+	// By way of a pipe: the process may be kept from writing files.
+	output := struct{ io.Writer }{log}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, output, output
 	p.cmd.Env = append([]string{"HOME=" + dir, "TMPDIR=" + os.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)
 	p.cmd.SysProcAttr = attributes()
 	if err := p.cmd.Start(); err != nil {
+		_ = log.Close()
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		p.err = errors.Join(p.cmd.Wait(), log.Close())
 		close(p.ended)
 		if !p.meant.Load() {
 			onEnd(fmt.Errorf("%s ended by itself: %w", name, errors.Join(p.err, fmt.Errorf("see %s", logFile))))

@@ -19,6 +19,7 @@ type Config struct {
 	Rate       float64       // webhooks each second
 	Events     int           // in a webhook
 	RetryAfter time.Duration // what the sender waits before its next attempt
+	Soak       bool          // no faults: watch for growth
 	SyncAlways bool          // nats-servers of their own fsync every write; the embedded one always does
 
 	// Progress, when it is not nil, is called several times a second, never concurrently.
@@ -38,6 +39,9 @@ func (c *Config) share() time.Duration { return c.Duration / time.Duration(len(c
 
 // Check returns an error when the duration is too short for each fault to come once.
 func (c *Config) Check() error {
+	if c.Soak {
+		return nil
+	}
 	for _, setup := range c.Setups {
 		if _, least := Schedule(c.Seed, setup, c.Faults, c.share()); least > c.share() {
 			whole := (least * time.Duration(len(c.Setups))).Round(time.Second) + time.Second

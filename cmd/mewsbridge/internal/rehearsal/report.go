@@ -29,6 +29,7 @@ type SetupReport struct {
 	Setup    Setup
 	Counts   Counts
 	Injected map[Fault]int
+	Levels   []Level  // of a soak
 	Problems []string // anything else that went wrong
 	Elapsed  time.Duration
 }
@@ -60,5 +61,8 @@ func (r *SetupReport) verdict() []string {
 	add(c.TimedOut > 0, "%d attempts were not answered within %v", c.TimedOut, answerLimit)
 	add(c.TimedOut == 0 && c.Slowest >= answerLimit, "an answer took %v", c.Slowest)
 	add(c.Acknowledged == 0, "no webhook was acknowledged")
+	for _, l := range r.Levels {
+		add(l.Grew, "%s grew: %v", l.Name, l)
+	}
 	return append(why, r.Problems...)
 }

@@ -100,7 +100,11 @@ func (s *stage) setUp() error {
 	token := rand.Text()
 	s.bridge = &bridgeProcess{dir: s.dir, front: front, env: []string{"MEWSBRIDGE_TOKENS=" + token,
 		"MEWSBRIDGE_LISTEN=127.0.0.1:0", "MEWSBRIDGE_ADMIN_LISTEN=127.0.0.1:0", "MEWSBRIDGE_NATS_LISTEN=127.0.0.1:0",
-		"MEWSBRIDGE_DATA_DIR=" + filepath.Join(s.dir, "bridge"), "MEWSBRIDGE_PREFIX=" + prefix}}
+		"MEWSBRIDGE_DATA_DIR=" + filepath.Join(s.dir, "bridge"), "MEWSBRIDGE_PREFIX=" + prefix, fmt.Sprint("MEWSBRIDGE_RETRY_SPACING=", s.cfg.RetryAfter)}}
+	if s.cfg.Soak {
+		s.bridge.env = append(s.bridge.env, fmt.Sprint("MEWSBRIDGE_MAX_AGE=", soakMaxAge), fmt.Sprint("MEWSBRIDGE_DUPLICATE_WINDOW=", soakMaxAge),
+			fmt.Sprint("MEWSBRIDGE_RETRY_WINDOW=", soakRetryWindow))
+	}
 	if len(s.nodes) > 0 {
 		var urls []string
 		for _, n := range s.nodes {
@@ -143,7 +147,11 @@ func (s *stage) rehearse() {
 	told := make(chan struct{})
 	telling.Go(func() { s.tell(told) })
 	sending.Go(s.send)
-	s.injectAll()
+	if s.cfg.Soak {
+		s.soak()
+	} else {
+		s.injectAll()
+	}
 	s.say("waiting for the last webhooks")
 	sending.Wait()
 	s.say("counting")
