@@ -146,6 +146,14 @@ func (p *Publisher) Publish(ctx context.Context, msgs []schema.Message) error {
 	if !p.connected.Load() {
 		return p.unreachable()
 	}
+	err := p.publishConnected(ctx, msgs)
+	if errors.Is(err, schema.ErrNotAcknowledged) {
+		wake(p.provision) // are the streams out of reach?
+	}
+	return err
+}
+
+func (p *Publisher) publishConnected(ctx context.Context, msgs []schema.Message) error {
 	if kind, single := onlyKind(msgs); single {
 		return p.committers[kind].publish(ctx, msgs)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -111,6 +112,7 @@ func apply(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 func (p *Publisher) keepStreams() {
 	timer := time.NewTimer(checkHealthy)
 	defer timer.Stop()
+	var deaf deafness
 	for {
 		if p.streamsProblem.Load() != nil || !p.connected.Load() {
 			timer.Reset(checkUnhealthy)
@@ -124,7 +126,9 @@ func (p *Publisher) keepStreams() {
 		case <-timer.C:
 		}
 		if p.connected.Load() {
+			began := time.Now()
 			p.checkStreams(p.lifetime)
+			deaf = p.moveOn(deaf, began)
 		}
 		// Every refused webhook asks for a look: one serves them all.
 		select {
@@ -139,16 +143,18 @@ func (p *Publisher) keepStreams() {
 func (p *Publisher) checkStreams(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, createTimeLimit)
 	defer cancel()
-	var errs []error
+	var errs [kinds]error
+	var looks sync.WaitGroup // at a time: one that is not answered takes long
 	for _, kind := range schema.Kinds() {
-		config, err := p.ensureStream(ctx, p.wanted(kind))
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		p.committers[kind].allowAtomic(config.AllowAtomicPublish)
+		looks.Go(func() {
+			var config jetstream.StreamConfig
+			if config, errs[kind] = p.ensureStream(ctx, p.wanted(kind)); errs[kind] == nil {
+				p.committers[kind].allowAtomic(config.AllowAtomicPublish)
+			}
+		})
 	}
-	p.noteStreams(errors.Join(errs...))
+	looks.Wait()
+	p.noteStreams(errors.Join(errs[:]...))
 	p.checkLatest(ctx)
 }
 

@@ -172,14 +172,7 @@ func (s *stage) partition(i Injection) error {
 	if i.Draw>>33&1 == 1 {
 		how = refuses
 	}
-	var cut []*proxy
-	for _, n := range s.nodes {
-		for from, p := range n.routes {
-			if n == alone || from == alone {
-				cut = append(cut, p)
-			}
-		}
-	}
+	cut := s.routesOf(alone)
 	if cutClients {
 		cut = append(cut, alone.clients)
 	}
@@ -189,4 +182,17 @@ func (s *stage) partition(i Injection) error {
 	}
 	s.pause(i.Hold)
 	return nil
+}
+
+// routesOf returns the proxies between a node and the others.
+func (s *stage) routesOf(alone *node) []*proxy {
+	var all []*proxy
+	for _, n := range s.nodes {
+		for from, p := range n.routes {
+			if n == alone || from == alone {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
 }

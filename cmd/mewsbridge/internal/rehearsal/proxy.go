@@ -181,6 +181,13 @@ func (p *proxy) enter(l *link) bool {
 	return true
 }
 
+// open returns how many connections there are.
+func (p *proxy) open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
 func (p *proxy) leave(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
