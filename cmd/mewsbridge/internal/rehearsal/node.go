@@ -28,7 +28,7 @@ type node struct {
 	url     string // without the proxy; for the rehearsal's own use
 }
 
-// newNodes returns n nodes, one server or a cluster, that do not run yet.
+// newNodes returns n nodes, one server or a cluster, that do not run yet. With an error it returns what there is to give back.
 func newNodes(n int, dir string) ([]*node, error) {
 	nodes := make([]*node, n)
 	var err error
@@ -36,10 +36,10 @@ func newNodes(n int, dir string) ([]*node, error) {
 		name := fmt.Sprintf("nats-%d", i+1)
 		nodes[i] = &node{name: name, dir: filepath.Join(dir, name), routes: map[*node]*proxy{}}
 		if err := os.MkdirAll(nodes[i].dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make folder: %w", err)
+			return nodes, fmt.Errorf("make folder: %w", err)
 		}
 		if nodes[i].clients, err = newProxy(); err != nil {
-			return nil, err
+			return nodes, err
 		}
 	}
 	for _, to := range nodes {
@@ -48,7 +48,7 @@ func newNodes(n int, dir string) ([]*node, error) {
 				continue
 			}
 			if to.routes[from], err = newProxy(); err != nil {
-				return nil, err
+				return nodes, err
 			}
 		}
 	}

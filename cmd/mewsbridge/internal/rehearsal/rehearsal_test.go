@@ -17,7 +17,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		seed     uint64 // one whose schedule has each fault once in little time
 		duration time.Duration
 	}{
-		{Embedded, 219, 9500 * time.Millisecond}, {Single, 287, 19 * time.Second}, {Cluster, 1, 24 * time.Second},
+		{Embedded, 219, 11 * time.Second}, {Single, 287, 22 * time.Second}, {Cluster, 1, 30 * time.Second},
 	} {
 		t.Run(string(short.setup), func(t *testing.T) {
 			t.Parallel()

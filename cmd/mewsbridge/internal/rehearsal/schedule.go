@@ -32,7 +32,7 @@ func Schedule(seed uint64, setup Setup, faults []Fault, duration time.Duration) 
 			injection := Injection{At: at + between(random, minPause, maxPause), Fault: kind.fault,
 				Hold: between(random, kind.min, kind.max), Draw: random.Uint64()}
 			at = injection.At + injection.Hold
-			if round > 0 && at+quiet > duration {
+			if round > 0 && at+quiet > duration-duration/8 { // restarts take time too
 				return plan, least
 			}
 			plan = append(plan, injection)

@@ -75,44 +75,12 @@ func (s *stage) problem(err error) { s.report.Problems = append(s.report.Problem
 // setUp starts the nats-servers and the bridge and waits until it is ready.
 func (s *stage) setUp() error {
 	webhooks := int(s.cfg.Rate * s.cfg.share().Seconds())
-	var err error
-	if n := map[Setup]int{Single: 1, Cluster: 3}[s.setup]; n > 0 {
-		if s.nodes, err = newNodes(n, s.dir); err != nil {
-			return err
-		}
-	}
-	const stored, room = 1 << 10, 32 << 20 // what an event takes, and what is left to fill for the disk to be full
-	options := nodeOptions{syncAlways: s.cfg.SyncAlways, maxStore: int64(webhooks*s.cfg.Events)*stored + room}
-	for _, n := range s.nodes {
-		if err := n.configure(s.nodes, options); err != nil {
-			return err
-		}
-	}
-	for _, n := range s.nodes {
-		if err := s.startNode(n); err != nil {
-			return err
-		}
-	}
-	front, err := newProxy()
-	if err != nil {
+	if err := s.startNATS(webhooks * s.cfg.Events); err != nil {
 		return err
 	}
-	token := rand.Text()
-	s.bridge = &bridgeProcess{dir: s.dir, front: front, env: []string{"MEWSBRIDGE_TOKENS=" + token,
-		"MEWSBRIDGE_LISTEN=127.0.0.1:0", "MEWSBRIDGE_ADMIN_LISTEN=127.0.0.1:0", "MEWSBRIDGE_NATS_LISTEN=127.0.0.1:0",
-		"MEWSBRIDGE_DATA_DIR=" + filepath.Join(s.dir, "bridge"), "MEWSBRIDGE_PREFIX=" + prefix, fmt.Sprint("MEWSBRIDGE_RETRY_SPACING=", s.cfg.RetryAfter)}}
-	if s.cfg.Soak {
-		s.bridge.env = append(s.bridge.env, fmt.Sprint("MEWSBRIDGE_MAX_AGE=", soakMaxAge), fmt.Sprint("MEWSBRIDGE_DUPLICATE_WINDOW=", soakMaxAge),
-			fmt.Sprint("MEWSBRIDGE_RETRY_WINDOW=", soakRetryWindow))
+	if err := s.prepareBridge(); err != nil {
+		return err
 	}
-	if len(s.nodes) > 0 {
-		var urls []string
-		for _, n := range s.nodes {
-			urls = append(urls, "nats://"+n.clients.addr())
-		}
-		s.bridge.env = append(s.bridge.env, "NATS_URL="+strings.Join(urls, ","), fmt.Sprintf("MEWSBRIDGE_REPLICAS=%d", len(s.nodes)))
-	}
-	s.bridge.url = "http://" + front.addr() + "/webhooks/mews?Token=" + token
 	if err := s.startBridge(); err != nil {
 		return err
 	}
@@ -123,10 +91,65 @@ func (s *stage) setUp() error {
 	return nil
 }
 
-func (s *stage) startNode(n *node) error   { return n.start(s.ctx, s.cfg.Binary, s.fail) }
-func (s *stage) startBridge() error        { return s.bridge.start(s.ctx, s.cfg.Binary, s.fail) }
-func (s *stage) pause(d time.Duration)     { _ = waitFor(s.ctx, "", d, func() bool { return false }) }
-func (s *stage) until(start time.Duration) { s.pause(start - s.account.now()) }
+// startNATS starts the nats-servers of the setup, if there are any. They have room for that many events, and a little more.
+func (s *stage) startNATS(events int) (err error) {
+	if s.nodes, err = newNodes(map[Setup]int{Single: 1, Cluster: 3}[s.setup], s.dir); err != nil {
+		return err
+	}
+	const stored, room = 1 << 10, 32 << 20 // what an event takes, and what is left to fill for the disk to be full
+	options := nodeOptions{syncAlways: s.cfg.SyncAlways, maxStore: int64(events)*stored + room}
+	for _, n := range s.nodes {
+		if err := n.configure(s.nodes, options); err != nil {
+			return err
+		}
+	}
+	for _, n := range s.nodes {
+		if err := s.startNode(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareBridge decides how the bridge is started, each time.
+func (s *stage) prepareBridge() error {
+	front, err := newProxy()
+	if err != nil {
+		return err
+	}
+	token := rand.Text()
+	env := []string{
+		"MEWSBRIDGE_TOKENS=" + token, "MEWSBRIDGE_PREFIX=" + prefix, "MEWSBRIDGE_DATA_DIR=" + filepath.Join(s.dir, "bridge"),
+		"MEWSBRIDGE_LISTEN=127.0.0.1:0", "MEWSBRIDGE_ADMIN_LISTEN=127.0.0.1:0", "MEWSBRIDGE_NATS_LISTEN=127.0.0.1:0",
+		fmt.Sprint("MEWSBRIDGE_RETRY_SPACING=", min(s.cfg.RetryAfter, soakRetryWindow/2)), // the window has to hold two
+	}
+	if s.cfg.Soak {
+		env = append(env, fmt.Sprint("MEWSBRIDGE_MAX_AGE=", soakMaxAge), fmt.Sprint("MEWSBRIDGE_DUPLICATE_WINDOW=", soakMaxAge),
+			fmt.Sprint("MEWSBRIDGE_RETRY_WINDOW=", soakRetryWindow))
+	}
+	if len(s.nodes) > 0 {
+		var urls []string
+		for _, n := range s.nodes {
+			urls = append(urls, "nats://"+n.clients.addr())
+		}
+		env = append(env, "NATS_URL="+strings.Join(urls, ","), fmt.Sprint("MEWSBRIDGE_REPLICAS=", len(s.nodes)))
+	}
+	s.bridge = &bridgeProcess{dir: s.dir, env: env, front: front, url: "http://" + front.addr() + "/webhooks/mews?Token=" + token}
+	return nil
+}
+
+func (s *stage) startNode(n *node) error { return n.start(s.ctx, s.cfg.Binary, s.fail) }
+func (s *stage) startBridge() error      { return s.bridge.start(s.ctx, s.cfg.Binary, s.fail) }
+
+// pause waits for d, or until the stage ends.
+func (s *stage) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
+}
 
 // awaitReady waits until the bridge says that it is ready.
 func (s *stage) awaitReady() error {
@@ -179,7 +202,7 @@ func (s *stage) injectAll() {
 	plan, _ := Schedule(s.cfg.Seed, s.setup, s.cfg.Faults, s.cfg.share())
 	for _, injection := range plan {
 		s.say("-")
-		s.until(injection.At)
+		s.pause(injection.At - s.account.now())
 		if s.ctx.Err() != nil || s.account.now() > s.cfg.share() {
 			return
 		}
