@@ -34,6 +34,7 @@ var (
 	tooLarge          = kind{http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit."}
 	badEncoding       = kind{http.StatusUnsupportedMediaType, "unsupported-encoding", "Send the body as it is or with Content-Encoding gzip."}
 
+	failedOver      = kind{http.StatusTemporaryRedirect, "failed-over", "NATS cannot be reached from here. Send the webhook to the standby bridge."}
 	unavailable     = kind{http.StatusServiceUnavailable, "nats-unavailable", "NATS cannot be reached. Send the webhook again."}
 	streamMissing   = kind{http.StatusServiceUnavailable, "stream-missing", "The stream for these events is missing. Send the webhook again."}
 	storageRefused  = kind{http.StatusServiceUnavailable, "storage-refused", "JetStream refuses to store the events. Send the webhook again."}
@@ -179,5 +180,9 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 	if !b.failures.allow(f.kind.word, b.cfg.Now()) {
 		level = zap.DebugLevel
 	}
-	b.log.Log(level, "webhook not stored", fields...)
+	message := "webhook not stored"
+	if f.kind == failedOver {
+		message = "webhook not stored here: its sender is sent to the standby bridge"
+	}
+	b.log.Log(level, message, fields...)
 }

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"mewsbridge/schema"
 )
 
 // Endpoint is one path that takes webhooks, with the tokens that may send to it and the streams that it fills. All fields but
-// Allow are required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
+// Allow and Failover are required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
 type Endpoint struct {
 	Name      string    // in logs, metrics and message headers; a subject token
 	Path      string    // path of the webhook URL
@@ -19,6 +20,9 @@ type Endpoint struct {
 	Publisher Publisher
 
 	Allow []netip.Prefix // networks that may send; none: all. Others are answered as for a wrong token
+	// Failover is the webhook URL of a standby bridge that takes the same tokens. While NATS cannot be reached, webhooks are answered
+	// 307 to it, with the token of the sender; nil: they are answered 503. It is not changed while in use.
+	Failover *url.URL
 }
 
 func (e Endpoint) validate() error {
@@ -31,6 +35,9 @@ func (e Endpoint) validate() error {
 	}
 	if e.Prefix == "" || e.Tokens == nil || e.Publisher == nil {
 		errs = append(errs, fmt.Errorf("endpoint %s: prefix, tokens and publisher: required", e.Name))
+	}
+	if err := validateFailover(e.Failover); err != nil {
+		errs = append(errs, fmt.Errorf("endpoint %s: %w", e.Name, err))
 	}
 	return errors.Join(errs...)
 }

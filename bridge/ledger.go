@@ -57,6 +57,7 @@ type entry struct {
 	failed   time.Time // when the last attempt ended
 	expires  time.Time
 	stored   bool // an attempt was stored, but the sender not told
+	moved    bool // the sender was sent to another bridge, which may have stored it
 	taken    bool
 }
 
@@ -67,6 +68,7 @@ type claim struct {
 	attempts int // this one included
 	first    time.Time
 	stored   bool // by this or an earlier attempt
+	moved    bool // this attempt's sender was sent to another bridge
 }
 
 func newLedger(window time.Duration, size int) *ledger {
@@ -96,7 +98,7 @@ func (l *ledger) end(c claim, told bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.attempts >= maxAttempts {
-		if !c.stored {
+		if !c.stored && !c.moved {
 			l.lossesOf(c.key.endpoint).attempts++
 		}
 		return
@@ -106,13 +108,22 @@ func (l *ledger) end(c claim, told bool, now time.Time) {
 		l.take(l.oldest())
 	}
 	e := &entry{
-		key: c.key, delivery: c.delivery, attempts: c.attempts, stored: c.stored,
+		key: c.key, delivery: c.delivery, attempts: c.attempts, stored: c.stored, moved: c.moved,
 		first: c.first, failed: now, expires: c.first.Add(l.window),
 	}
 	l.open[c.key] = append(l.open[c.key], e)
 	l.order = append(l.order, e)
 	l.count++
 	l.compact()
+}
+
+// move finishes an attempt whose sender was sent to another bridge. What that one answers is not learned here: the next
+// identical body may be a further attempt or, when the other bridge stored this one, a new message. The entry keeps the count of
+// attempts, for the former, and gets a delivery id under which nothing is stored, for the latter: a new message is never taken for
+// something that is in the stream. What this attempt may have stored in part is then stored again.
+func (l *ledger) move(c claim, now time.Time) {
+	c.delivery, c.stored, c.moved = schema.DeliveryID(rand.Text()), false, true
+	l.end(c, false, now)
 }
 
 // openEntries returns how many deliveries are open at now.
@@ -158,7 +169,7 @@ func (l *ledger) expire(now time.Time) {
 				return
 			}
 			l.take(e)
-			if !e.stored {
+			if !e.stored && !e.moved {
 				l.lossesOf(e.key.endpoint).silent++
 			}
 		}

@@ -36,7 +36,7 @@ const otherType = "other"
 
 // answers are the answers to an authenticated or refused webhook other than 202.
 func answers() []kind {
-	all := []kind{notJSON, bodyIncomplete, unauthorized, tooLarge, badEncoding, internal}
+	all := []kind{notJSON, bodyIncomplete, unauthorized, tooLarge, badEncoding, failedOver, internal}
 	for _, row := range publishFailures {
 		all = append(all, row.kind)
 	}
@@ -50,6 +50,7 @@ type observation struct {
 	kind          bodyKind
 	retry         bool
 	told          bool
+	moved         bool // its sender was sent to the standby
 	stored        bool
 	delivery      delivery // when stored
 }
@@ -189,7 +190,7 @@ func (m *metrics) endpoint(name string, drifts *drift) *endpointMetrics {
 }
 
 // possible reports whether a webhook whose body was understood can be answered so.
-func possible(a kind) bool { return a.status == 503 }
+func possible(a kind) bool { return a.status == 503 || a == failedOver }
 
 // done takes in one webhook that was answered, or not, because of err.
 func (m *endpointMetrics) done(o *observation, err error, now time.Time) {

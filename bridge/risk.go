@@ -12,7 +12,8 @@ import (
 const DefaultRetrySpacing = 3 * time.Minute
 
 // Risk is what an endpoint may still lose. A delivery is at risk from its first failed attempt until it is stored, has failed
-// three times, or the retry window has ended without its retry. What is stored and was only not answered is not at risk.
+// three times, or the retry window has ended without its retry. What is stored and was only not answered is not at risk,
+// and what another bridge was to store is at risk there.
 type Risk struct {
 	Endpoint string
 	Open     int // deliveries that wait for their retry, those that are stored included
@@ -55,7 +56,7 @@ func (l *ledger) risk(endpoints []string, spacing time.Duration, now time.Time) 
 			continue
 		}
 		r.Open++
-		if e.stored {
+		if e.stored || e.moved {
 			continue
 		}
 		last := e.failed.Add(time.Duration(maxAttempts-e.attempts) * spacing) // when the last attempt is due

@@ -73,7 +73,13 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	received := e.cfg.Now()
 	claim := e.ledger.begin(key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
 	o.retry = claim.attempts > 1
-	defer func() { e.ledger.end(claim, o.told, e.cfg.Now()) }()
+	defer func() {
+		if o.moved {
+			e.ledger.move(claim, e.cfg.Now())
+			return
+		}
+		e.ledger.end(claim, o.told, e.cfg.Now())
+	}()
 
 	if err := e.Publisher.Admit(time.Until(o.arrived.Add(e.cfg.AckDeadline))); err != nil {
 		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
@@ -82,7 +88,12 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	d := split(body, damaged, receipt)
 	o.kind = d.kind()
 	if err := e.deliver(r, o.arrived, d.messages); err != nil {
-		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
+		f := &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
+		if o.moved = e.failsOver(r, f.kind); o.moved {
+			f.kind = failedOver
+			e.standby(c)
+		}
+		return f
 	}
 	claim.stored, o.stored, o.delivery = true, true, d
 	if d.failure != nil {

@@ -171,7 +171,7 @@ func (a *app) endpoints() ([]bridge.Endpoint, error) {
 			a.reloader.watched = append(a.reloader.watched, e.watchTokens(tokens))
 		}
 		publisher := a.cfg.sealing(a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)])
-		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher, Allow: e.Allow})
+		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher, Allow: e.Allow, Failover: e.Failover})
 	}
 	return endpoints, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,12 +20,15 @@ type endpointConfig struct {
 	Tokens             []namedToken // set by tokens, or read from TokensFile
 	TokensFile         string
 	Allow              []netip.Prefix // none: all
+	Failover           *url.URL       // nil: none
 
 	listed bool // under endpoints; false for the one that the other settings describe
 }
 
 // endpointKeys are the settings that describe an endpoint. Each is also a key of an element of endpoints in the file.
-func endpointKeys() []string { return []string{"path", "tokens", "tokens_file", "allow", "prefix"} }
+func endpointKeys() []string {
+	return []string{"path", "tokens", "tokens_file", "allow", "failover_url", "prefix"}
+}
 
 // resolveEndpoints puts the endpoints of the file, where there are any, in place of the one that the other settings describe, and reads
 // the tokens files.
@@ -71,6 +75,20 @@ func (f fileEndpoint) resolve(file string) (endpointConfig, error) {
 		errs = append(errs, fmt.Errorf("endpoints (%s line %d): set tokens or tokens_file", file, f.line))
 	}
 	return alone.Endpoints[0], errors.Join(errs...)
+}
+
+// setFailover takes in the URL of a standby bridge. The token of the sender is added to it, so it has none itself.
+func setFailover(c *Config, text string) error {
+	c.Endpoints[0].Failover = nil
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsAny(text, "?#") {
+		return errors.New("not a URL such as https://standby.example.com/webhooks/mews, without a token: that of the sender is added")
+	}
+	c.Endpoints[0].Failover = u
+	return nil
 }
 
 // setting returns how an error names the setting key of e.

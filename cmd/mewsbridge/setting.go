@@ -72,6 +72,7 @@ func settings() []setting {
 		{"tokens", "MEWSBRIDGE_TOKENS", "", "tokens that Mews may send, comma separated, each alone or as name:token; none: one is made and kept in the data dir", setTokens},
 		{"tokens_file", "MEWSBRIDGE_TOKENS_FILE", "", "file with such tokens, one a line; # begins a comment", endpoint(func(e *endpointConfig) *string { return &e.TokensFile })},
 		{"allow", "MEWSBRIDGE_ALLOW", "", "networks that may send webhooks, comma separated, for example 192.0.2.0/24; none: all", networks(func(c *Config) *[]netip.Prefix { return &c.Endpoints[0].Allow })},
+		{"failover_url", "MEWSBRIDGE_FAILOVER_URL", "", "webhook URL of a standby bridge with the same tokens, to which webhooks are answered 307 while NATS cannot be reached; none: they are answered 503", setFailover},
 		{"trusted_proxies", "MEWSBRIDGE_TRUSTED_PROXIES", "", "networks of the proxies whose X-Forwarded-For is believed for allow; none: the sender is who connects", networks(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
 		{"data_dir", "MEWSBRIDGE_DATA_DIR", "data", "folder of the embedded server's streams and of the token", text(func(c *Config) *string { return &c.DataDir })},
 		{"log_level", "MEWSBRIDGE_LOG_LEVEL", "info", "debug, info, warn or error", setLogLevel},
