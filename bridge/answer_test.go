@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"mewsbridge/bridge"
+	"mewsbridge/publisher"
 	"mewsbridge/publisher/natstest"
 	"mewsbridge/schema"
 )
@@ -227,7 +228,10 @@ func TestTooManyBodiesAtATime(t *testing.T) {
 }
 
 func TestStreamGoneAndServerGone(t *testing.T) {
-	r := newRig(t, nil)
+	s := natstest.Start(t)
+	makeStreams(t, natstest.JetStream(t, s), true)
+	// Else it would be made again.
+	r := newRigWith(t, []*natstest.Server{s}, func(c *publisher.Config) { c.Manage = false }, nil)
 	if err := r.js.DeleteStream(context.Background(), "MEWS_EVENTS"); err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,9 @@ func newClusterRig(t *testing.T, servers []*natstest.Server, atomicBatch bool, d
 	newRigOn(t, servers, nil).setAtomic(t, atomicBatch)
 	proxy := natstest.StartProxy(t, leaderOf(t, servers))
 	r := newRigWith(t, servers, func(c *publisher.Config) {
-		c.URLs, c.Manage = []string{proxy.URL()}, atomicBatch
+		c.URLs, c.Manage = []string{proxy.URL()}, false
 	}, func(c *bridge.Config) { c.AckDeadline = deadline })
-	f := &faultRig{rig: r, proxy: proxy, manages: atomicBatch}
+	f := &faultRig{rig: r, proxy: proxy, atomic: atomicBatch}
 	f.judge(nil)
 	return f
 }

@@ -27,27 +27,25 @@ const faultEvents = 5
 type faultRig struct {
 	*rig
 	proxy   *natstest.Proxy
-	manages bool        // the bridge makes the streams, and with atomic batches
+	atomic  bool        // the streams take atomic batches
 	batched atomic.Bool // an atomic batch was seen
 }
 
 func newFaultRig(t *testing.T, atomicBatch bool, deadline time.Duration, options ...natstest.Option) *faultRig {
 	t.Helper()
 	s := natstest.Start(t, options...)
-	if !atomicBatch {
-		makeStreams(t, natstest.JetStream(t, s))
-	}
+	makeStreams(t, natstest.JetStream(t, s), atomicBatch)
 	proxy := natstest.StartProxy(t, s)
 	r := newRigWith(t, []*natstest.Server{s}, func(c *publisher.Config) {
-		c.URLs, c.Manage = []string{proxy.URL()}, atomicBatch
+		c.URLs, c.Manage = []string{proxy.URL()}, false
 	}, func(c *bridge.Config) { c.AckDeadline = deadline })
-	f := &faultRig{rig: r, proxy: proxy, manages: atomicBatch}
+	f := &faultRig{rig: r, proxy: proxy, atomic: atomicBatch}
 	f.judge(nil)
 	return f
 }
 
-// makeStreams makes the streams that are missing, as an operator does who knows nothing of atomic batches.
-func makeStreams(t *testing.T, js jetstream.JetStream) {
+// makeStreams makes the streams that are missing, as an operator does who looks after them: with atomic batches or without.
+func makeStreams(t *testing.T, js jetstream.JetStream, atomicBatch bool) {
 	t.Helper()
 	for _, kind := range schema.Kinds() {
 		natstest.Eventually(t, "stream "+kind.Stream("mews"), func() bool {
@@ -55,6 +53,7 @@ func makeStreams(t *testing.T, js jetstream.JetStream) {
 			defer cancel()
 			_, err := js.CreateStream(ctx, jetstream.StreamConfig{
 				Name: kind.Stream("mews"), Subjects: []string{kind.Subjects("mews")}, MaxAge: 24 * time.Hour, Duplicates: time.Hour,
+				AllowAtomicPublish: atomicBatch,
 			})
 			return err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
 		})
@@ -266,14 +265,12 @@ func testFault(t *testing.T, r *faultRig, f fault, stored int) {
 	first := r.post(t, body)
 	checkAnswer(t, "the attempt", first, f.want)
 	natstest.Eventually(t, fmt.Sprintf("%d events stored", stored), func() bool { return r.count(t) == stored })
-	if !r.manages && r.batched.Load() {
+	if !r.atomic && r.batched.Load() {
 		t.Error("the events were sent as an atomic batch")
 	}
 	if f.want != "" {
 		f.mend(t, r)
-		if !r.manages {
-			makeStreams(t, r.js)
-		}
+		makeStreams(t, r.js, r.atomic)
 		r.awaitReady(t)
 		retry := r.post(t, body)
 		if retry.status == 503 { // this machine is busy; Mews tries three times
