@@ -39,15 +39,24 @@ func gather(tb testing.TB, r prometheus.Gatherer) map[string]float64 {
 	return series
 }
 
-// wantSeries compares some series with what they should be.
+// wantSeries waits until some series are what they should be: a webhook is counted just after it is answered.
 func wantSeries(t *testing.T, r prometheus.Gatherer, want map[string]float64) {
 	t.Helper()
-	got := gather(t, r)
-	for name, value := range want {
-		if have, there := got[name]; !there || have != value {
-			t.Errorf("%s is %v (there: %v), want %v", name, have, there, value)
+	var wrong []string
+	for range 1000 {
+		wrong = wrong[:0]
+		got := gather(t, r)
+		for name, value := range want {
+			if have, there := got[name]; !there || have != value {
+				wrong = append(wrong, fmt.Sprintf("%s is %v (there: %v), want %v", name, have, there, value))
+			}
 		}
+		if len(wrong) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
+	t.Error(strings.Join(wrong, "\n"))
 }
 
 func TestMetrics(t *testing.T) {
