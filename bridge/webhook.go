@@ -82,18 +82,13 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	}()
 
 	if err := e.Publisher.Admit(time.Until(o.arrived.Add(e.cfg.AckDeadline))); err != nil {
-		return &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
+		return e.notStored(c, o, claim, err)
 	}
 	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix}
 	d := split(body, damaged, receipt)
 	o.kind = d.kind()
 	if err := e.deliver(r, o.arrived, d.messages); err != nil {
-		f := &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
-		if o.moved = e.failsOver(r, f.kind); o.moved {
-			f.kind = failedOver
-			e.standby(c)
-		}
-		return f
+		return e.notStored(c, o, claim, err)
 	}
 	claim.stored, o.stored, o.delivery = true, true, d
 	if d.failure != nil {
@@ -101,6 +96,17 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	}
 	o.told = e.accept(c, claim, d)
 	return nil
+}
+
+// notStored returns the answer to a webhook that the publisher did not store because of err: to send it to the standby where that
+// helps.
+func (e *endpoint) notStored(c echo.Context, o *observation, claim claim, err error) error {
+	f := &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
+	if o.moved = e.failsOver(c.Request(), f.kind); o.moved {
+		f.kind = failedOver
+		e.standby(c)
+	}
+	return f
 }
 
 // read takes the body off the connection by the time the events would have to be acknowledged.
