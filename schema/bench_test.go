@@ -47,6 +47,19 @@ func BenchmarkParseAndBuild(b *testing.B) {
 	}
 }
 
+func BenchmarkDecode(b *testing.B) {
+	for name, body := range map[string]string{"event": generalBody("ServiceOrderUpdated"), "integration": createdBody} {
+		b.Run(name, func(b *testing.B) {
+			data := published(b, body)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				mustDecode(b, data)
+			}
+		})
+	}
+}
+
 // TestAllocations holds the cost of an event in a webhook of 100.
 func TestAllocations(t *testing.T) {
 	const events, runs, maxAllocs, maxBytes = 100, 50, 12, 2048

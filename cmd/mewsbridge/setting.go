@@ -64,7 +64,7 @@ func settings() []setting {
 	}
 	return []setting{
 		{"listen", "MEWSBRIDGE_LISTEN", ":8080", "address for webhooks", text(func(c *Config) *string { return &c.Listen })},
-		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez, /readyz and /metrics", text(func(c *Config) *string { return &c.AdminListen })},
+		{"admin_listen", "MEWSBRIDGE_ADMIN_LISTEN", "127.0.0.1:8081", "address for /livez, /readyz, /metrics and the schemas", text(func(c *Config) *string { return &c.AdminListen })},
 		{"admin_token", "MEWSBRIDGE_ADMIN_TOKEN", "", "token that the admin listener asks for, as a bearer token, for all but /livez and /readyz", setAdminToken},
 		{"admin_insecure", "MEWSBRIDGE_ADMIN_INSECURE", "false", "let admin_listen be beyond loopback without admin_token", flag(func(c *Config) *bool { return &c.AdminInsecure })},
 		{"admin_pprof", "MEWSBRIDGE_ADMIN_PPROF", "false", "serve the profiles of the process at /debug/pprof/ on the admin listener", flag(func(c *Config) *bool { return &c.AdminPprof })},
