@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"mewsbridge/schema"
@@ -62,6 +63,7 @@ type Config struct {
 	// /readyz does not say what is wrong.
 	AdminToken       *Token
 	Metrics          prometheus.Registerer // where the bridge registers its metrics; nil means nowhere
+	Tracer           trace.Tracer          // nil means no spans; a sender's traceparent is handed on all the same
 	RetrySpacing     time.Duration         // how long Mews waits between its attempts; zero means DefaultRetrySpacing
 	MaxInflightBytes int64                 // zero means DefaultMaxInflightBytes
 	LedgerSize       int                   // open deliveries at most; zero means 100,000

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"math"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -47,6 +48,7 @@ func answers() []kind {
 type observation struct {
 	arrived       time.Time
 	authenticated bool
+	trace         webhookTrace
 	kind          bodyKind
 	retry         bool
 	told          bool
@@ -192,15 +194,20 @@ func (m *metrics) endpoint(name string, drifts *drift) *endpointMetrics {
 // possible reports whether a webhook whose body was understood can be answered so.
 func possible(a kind) bool { return a.status == 503 || a == failedOver }
 
-// done takes in one webhook that was answered, or not, because of err.
-func (m *endpointMetrics) done(o *observation, err error, now time.Time) {
-	outcome := outcomeStored
-	switch {
-	case err != nil:
-		outcome = failureOf(err).kind.word
-	case !o.told:
-		outcome = outcomeSenderGone
+// result returns what the webhook came to, in a stable word, and the status of its answer.
+func (o *observation) result(err error) (outcome string, status int) {
+	if err != nil {
+		f := failureOf(err)
+		return f.kind.word, f.kind.status
 	}
+	if !o.told {
+		return outcomeSenderGone, http.StatusAccepted
+	}
+	return outcomeStored, http.StatusAccepted
+}
+
+// done takes in one webhook that was handled.
+func (m *endpointMetrics) done(o *observation, outcome string, now time.Time) {
 	if c := m.webhooks[o.kind][outcome]; c != nil {
 		c.Inc()
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"mewsbridge/schema"
@@ -25,7 +26,9 @@ func (e *endpoint) receive(c echo.Context) error {
 	e.metrics.inFlight.Inc()
 	defer func() {
 		e.metrics.inFlight.Dec()
-		e.metrics.done(&o, err, e.cfg.Now())
+		outcome, status := o.result(err)
+		e.metrics.done(&o, outcome, e.cfg.Now())
+		o.trace.end(outcome, status)
 	}()
 	err = e.handle(c, &o)
 	return err
@@ -41,7 +44,7 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	if !e.Tokens.authenticate(r, e.cfg.Now()) {
 		return &failure{kind: unauthorized}
 	}
-	o.authenticated = true
+	o.authenticated, o.trace = true, e.beginTrace(r)
 	zipped, ok := compression(r.Header)
 	if !ok {
 		return &failure{kind: badEncoding}
@@ -84,12 +87,19 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	if err := e.Publisher.Admit(time.Until(o.arrived.Add(e.cfg.AckDeadline))); err != nil {
 		return e.notStored(c, o, claim, err)
 	}
-	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix}
+	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix, Traceparent: o.trace.parent}
+	o.trace.set(spanDelivery.String(string(claim.delivery)), spanAttempt.Int(claim.attempts), spanBodySize.Int(len(body)))
+	parsing := o.trace.step("parse webhook", trace.SpanKindInternal)
 	d := split(body, damaged, receipt)
 	o.kind = d.kind()
+	endStep(parsing, d.word())
+
+	publishing := o.trace.step("publish events", trace.SpanKindProducer, spanMessaging.String("nats"), spanMessages.Int(len(d.messages)))
 	if err := e.deliver(r, o.arrived, d.messages); err != nil {
+		endStep(publishing, publishFailure(err).word)
 		return e.notStored(c, o, claim, err)
 	}
+	endStep(publishing, "")
 	claim.stored, o.stored, o.delivery = true, true, d
 	if d.failure != nil {
 		return d.failure // stored in quarantine, and refused
@@ -164,6 +174,14 @@ func (d *delivery) kind() bodyKind {
 		return bodyIntegration
 	}
 	return bodyUnknown
+}
+
+// word returns the stable word of what is wrong with the body, or nothing.
+func (d *delivery) word() string {
+	if d.failure == nil {
+		return ""
+	}
+	return d.failure.kind.word
 }
 
 func refuse(body []byte, reason schema.Reason, offset int64, cause error, receipt schema.Receipt) delivery {

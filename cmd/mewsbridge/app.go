@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 
@@ -44,7 +45,9 @@ type app struct {
 	log *zap.Logger
 
 	level      zap.AtomicLevel // of log
+	getenv     func(string) string
 	metrics    *prometheus.Registry
+	tracer     trace.Tracer           // nil without tracing
 	nats       *embedded.Server       // nil with an external NATS
 	publishers []*publisher.Publisher // one for each prefix, in the order of Config.prefixes
 	bridge     *bridge.Bridge
@@ -69,9 +72,9 @@ func (a *app) onStop(name string, run func(context.Context) error) {
 
 // newApp acquires everything that serve needs, in the order in which it is to be given back reversed: a listener that is
 // taken or a folder that is in use is an error here. When it fails, it has given back what it had.
-func newApp(cfg *Config, log *zap.Logger, level zap.AtomicLevel) (*app, error) {
-	a := &app{cfg: cfg, log: log, level: level, metrics: newRegistry(), reloader: &reloader{log: log}, failed: make(chan error, 2)}
-	for _, acquire := range []func() error{a.openTokens, a.openNATS, a.openPublishers, a.openBridge, a.openAdmin, a.openPublic} {
+func newApp(cfg *Config, log *zap.Logger, level zap.AtomicLevel, getenv func(string) string) (*app, error) {
+	a := &app{cfg: cfg, log: log, level: level, getenv: getenv, metrics: newRegistry(), reloader: &reloader{log: log}, failed: make(chan error, 2)}
+	for _, acquire := range []func() error{a.openTokens, a.openTracing, a.openNATS, a.openPublishers, a.openBridge, a.openAdmin, a.openPublic} {
 		if err := acquire(); err != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
@@ -137,7 +140,7 @@ func (a *app) openBridge() error {
 	b, err := bridge.New(bridge.Config{
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
-		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, RetrySpacing: a.cfg.RetrySpacing,
+		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, Tracer: a.tracer, RetrySpacing: a.cfg.RetrySpacing,
 		AdminToken: a.cfg.adminToken(), Admin: a.adminRoutes(),
 	})
 	if err != nil {

@@ -71,7 +71,7 @@ func serve(ctx context.Context, env *environment, cfg *Config) error {
 	defer func() { _ = log.Sync() }() // stderr cannot always be synced
 	hangups, stopHangups := env.hangups()
 	defer stopHangups()
-	a, err := newApp(cfg, log, level)
+	a, err := newApp(cfg, log, level, env.Getenv)
 	if err != nil {
 		return err
 	}

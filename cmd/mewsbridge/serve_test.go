@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -376,11 +377,14 @@ func TestStartErrors(t *testing.T) {
 		{"address in use", []string{"serve", "--listen", taken.Addr().String()}, nil, exitConfig, []string{"listen:", "address already in use"}},
 		{"NATS address in use", []string{"serve", "--nats-listen", taken.Addr().String()}, nil, exitConfig, []string{"nats listen:", "address already in use"}},
 		{"NATS open to all", []string{"serve", "--nats-listen", "0.0.0.0:0"}, nil, exitConfig, []string{"set a NATS token"}},
+		{"tracing by gRPC", []string{"serve"}, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+			exitConfig, []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "use http/protobuf"}},
 		{"token for no URL", []string{"token", "--url", "bridge"}, nil, exitUsage, []string{"--url"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			defaults := map[string]string{"MEWSBRIDGE_LISTEN": "127.0.0.1:0", "MEWSBRIDGE_ADMIN_LISTEN": "127.0.0.1:0", "MEWSBRIDGE_NATS_LISTEN": "127.0.0.1:0"}
+			maps.Copy(defaults, test.env)
 			var out, errs bytes.Buffer
 			env := &environment{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(key string) string { return defaults[key] }}
 			if code := run(t.Context(), env, test.args); code != test.code {
