@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"mewsbridge/bridge"
+	"mewsbridge/publisher/natstest"
 	"mewsbridge/schema"
 )
 
@@ -56,6 +57,7 @@ func TestSpans(t *testing.T) {
 		t.Fatalf("%d %v", a.status, a.body)
 	}
 	spans := map[string]tracetest.SpanStub{}
+	natstest.Eventually(t, "the span of the webhook, which ends after its answer", func() bool { return len(exporter.GetSpans()) == 3 })
 	for _, s := range exporter.GetSpans() {
 		spans[s.Name] = s
 	}
@@ -95,15 +97,15 @@ func TestSpans(t *testing.T) {
 	exporter.Reset()
 	fail.Store(true)
 	r.post(t, general(event("ServiceOrderUpdated", "r2")))
-	failed := 0
-	for _, s := range exporter.GetSpans() {
-		if s.Status.Description == "nats-unavailable" {
-			failed++
+	natstest.Eventually(t, "two spans that say why, receive and publish", func() bool {
+		failed := 0
+		for _, s := range exporter.GetSpans() {
+			if s.Status.Description == "nats-unavailable" {
+				failed++
+			}
 		}
-	}
-	if failed != 2 { // receive and publish
-		t.Errorf("%d spans say why, want 2", failed)
-	}
+		return failed == 2
+	})
 }
 
 // TestTraceparentWithoutTracing: a bridge that makes no spans hands on the sender's, when it is one.
