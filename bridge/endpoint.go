@@ -7,11 +7,12 @@ import (
 	"net/url"
 	"strings"
 
+	"mewsbridge/bridge/silence"
 	"mewsbridge/schema"
 )
 
 // Endpoint is one path that takes webhooks, with the tokens that may send to it and the streams that it fills. All fields but
-// Allow and Failover are required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
+// Allow, Failover and Silence are required. Endpoints of one Bridge differ in name and path; they may share a prefix and a publisher.
 type Endpoint struct {
 	Name      string    // in logs, metrics and message headers; a subject token
 	Path      string    // path of the webhook URL
@@ -23,6 +24,7 @@ type Endpoint struct {
 	// Failover is the webhook URL of a standby bridge that takes the same tokens. While NATS cannot be reached, webhooks are answered
 	// 307 to it, with the token of the sender; nil: they are answered 503. It is not changed while in use.
 	Failover *url.URL
+	Silence  *silence.Detector // told of what arrives; nil: nobody is
 }
 
 func (e Endpoint) validate() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,6 +93,7 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	parsing := o.trace.step("parse webhook", trace.SpanKindInternal)
 	d := split(body, damaged, receipt)
 	o.kind = d.kind()
+	e.heard(d.webhook)
 	endStep(parsing, d.word())
 
 	publishing := o.trace.step("publish events", trace.SpanKindProducer, spanMessaging.String("nats"), spanMessages.Int(len(d.messages)))
@@ -161,6 +163,30 @@ func split(body []byte, damaged error, receipt schema.Receipt) delivery {
 		return refuse(body, schema.ReasonNotJSON, 0, err, receipt)
 	}
 	return delivery{webhook: w, messages: w.Messages(receipt), published: w.Published(), quarantined: w.Quarantined()}
+}
+
+// distinctTypes is how many types of one webhook are told apart for the detector of silence; Mews documents fewer.
+const distinctTypes = 16
+
+// heard tells the detector of silence who has sent what, whether or not it can be stored.
+func (e *endpoint) heard(w *schema.Webhook) {
+	if e.Silence == nil || w == nil || w.Kind != schema.KindEvent {
+		return
+	}
+	if schema.IsToken(w.EnterpriseID) {
+		e.Silence.HeardEnterprise(w.EnterpriseID)
+	}
+	var told [distinctTypes]schema.Discriminator
+	n := 0
+	for i := range w.Events {
+		d := w.Events[i].Discriminator
+		if d == "" || n == len(told) || slices.Contains(told[:n], d) {
+			continue
+		}
+		told[n] = d
+		n++
+		e.Silence.HeardType(string(d))
+	}
 }
 
 // kind returns what the body was.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"mewsbridge/bridge"
+	"mewsbridge/bridge/silence"
 	"mewsbridge/publisher"
 	"mewsbridge/publisher/embedded"
 )
@@ -50,6 +51,7 @@ type app struct {
 	tracer     trace.Tracer           // nil without tracing
 	nats       *embedded.Server       // nil with an external NATS
 	publishers []*publisher.Publisher // one for each prefix, in the order of Config.prefixes
+	detectors  []*silence.Detector    // one for each publisher
 	bridge     *bridge.Bridge
 	reloader   *reloader
 	public     *listener
@@ -128,6 +130,11 @@ func (a *app) openPublisher(prefix string) error {
 		return withCode(exitConfig, err)
 	}
 	a.publishers = append(a.publishers, p)
+	detector := silence.New(silence.Config{Prefix: prefix, Log: a.log})
+	if err := a.metrics.Register(detector); err != nil {
+		return withCode(exitInternal, err)
+	}
+	a.detectors = append(a.detectors, detector)
 	a.onStop("publisher of "+prefix, p.Stop)
 	return nil
 }
@@ -155,6 +162,7 @@ func (a *app) openBridge() error {
 func (a *app) adminRoutes() []bridge.AdminRoute {
 	routes := append(schemaRoutes(), bridge.AdminRoute{Path: "/metrics", Handler: metricsHandler(a.metrics, a.log)})
 	routes = append(routes, levelRoutes(a.level, a.log)...)
+	routes = append(routes, bridge.AdminRoute{Path: "/silence", Handler: silence.Handler(a.detectors...)})
 	return append(routes, a.pprofRoutes()...)
 }
 
@@ -173,8 +181,9 @@ func (a *app) endpoints() ([]bridge.Endpoint, error) {
 		if e.TokensFile != "" {
 			a.reloader.watched = append(a.reloader.watched, e.watchTokens(tokens))
 		}
-		publisher := a.cfg.sealing(a.publishers[slices.Index(a.cfg.prefixes(), e.Prefix)])
-		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens, Publisher: publisher, Allow: e.Allow, Failover: e.Failover})
+		prefix := slices.Index(a.cfg.prefixes(), e.Prefix)
+		endpoints = append(endpoints, bridge.Endpoint{Name: e.Name, Path: e.Path, Prefix: e.Prefix, Tokens: tokens,
+			Publisher: a.cfg.sealing(a.publishers[prefix]), Allow: e.Allow, Failover: e.Failover, Silence: a.detectors[prefix]})
 	}
 	return endpoints, nil
 }
@@ -312,6 +321,9 @@ func (a *app) watch() {
 	ctx, end := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() { a.bridge.Watch(ctx) })
+	for i, detector := range a.detectors {
+		watching.Go(func() { detector.Watch(ctx, a.publishers[i].History) })
+	}
 	a.onStop("watching", func(context.Context) error {
 		end()
 		watching.Wait()

@@ -87,6 +87,11 @@ func (d deployment) store(t *testing.T, replicas int) {
 	if err := p.Publish(ctx, messages); err != nil {
 		t.Fatal(err)
 	}
+	natstest.Eventually(t, "the history that the bridge learns from", func() bool { // a cluster may be choosing a leader
+		heard := ""
+		err := p.History(ctx, time.Now().Add(-time.Hour), func(eventType, enterprise string, _ time.Time) { heard += eventType + " " + enterprise })
+		return err == nil && heard == "ServiceOrderUpdated e1"
+	})
 }
 
 // TestUsers connects as each user to a server with single.conf, and proves what is allowed and what is refused.
@@ -122,8 +127,22 @@ func TestUsers(t *testing.T) {
 	})
 
 	// That the bridge stores and keeps its streams is what store has shown.
-	t.Run("the bridge reads and deletes nothing", func(t *testing.T) {
-		bridge.cannotRead(t, "MEWS_EVENTS", "mews.events.ServiceOrderUpdated.e1.r1", "INFO", "LIST")
+	t.Run("the bridge reads only events, and deletes nothing", func(t *testing.T) {
+		for _, attempt := range [][2]string{
+			{"$JS.API.STREAM.MSG.GET.MEWS_EVENTS", `{"seq":1}`},
+			{"$JS.API.DIRECT.GET.MEWS_EVENTS", `{"seq":1}`},
+			{"$JS.API.CONSUMER.DURABLE.CREATE.MEWS_EVENTS.spy", `{"stream_name":"MEWS_EVENTS","config":{"durable_name":"spy","ack_policy":"explicit"}}`},
+			{"$JS.API.CONSUMER.DELETE.MEWS_EVENTS.reader", ""},
+			{"$JS.API.STREAM.SNAPSHOT.MEWS_EVENTS", `{"deliver_subject":"x"}`},
+		} {
+			bridge.refused(t, attempt[0], attempt[1])
+		}
+		answer, err := bridge.conn.Request("$JS.API.CONSUMER.CREATE.MEWS_EVENTS.spy",
+			[]byte(`{"stream_name":"MEWS_INTEGRATIONS","config":{"name":"spy","ack_policy":"none"}}`), 10*time.Second)
+		if err != nil || !failed(answer.Data) {
+			t.Errorf("a consumer of another stream by the name of this one: %v, %v", answer, err)
+		}
+		bridge.cannotRead(t, "MEWS_QUARANTINE", "mews.quarantine.unknown-kind", "INFO", "LIST")
 		bridge.cannotRead(t, "MEWS_LATEST", "mews.events.ServiceOrderUpdated.e1.r1", "INFO", "LIST")
 		bridge.cannotRead(t, "MEWS_INTEGRATIONS", "mews.integrations.IntegrationCreated.i1", "INFO", "LIST")
 		for _, stream := range []string{"MEWS_EVENTS", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE"} {
