@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"mewsbridge/bridge/silence"
 )
 
 // statusOptions are the flags of status.
@@ -29,7 +31,7 @@ func newStatusCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show on one screen how the bridge and its streams are",
-		Long: `Show on one screen how the bridge is: endpoints and what is at risk, streams and their rates, the last
+		Long: `Show on one screen how the bridge is: endpoints, what is at risk and who is silent, streams and their rates, the last
 webhook of each enterprise, consumers, quarantine. What could not be asked is said.
 
 Streams, enterprises, consumers and quarantine come from NATS. Readiness, endpoints and what is at
@@ -99,6 +101,7 @@ type statusReport struct {
 	NATS        natsStatus         `json:"nats"`
 	Streams     []streamStatus     `json:"streams"`
 	Enterprises []enterpriseStatus `json:"enterprises"`
+	Silence     []silence.Report   `json:"silence"` // of each prefix, with those alone who have gone quiet; null: not known
 	Consumers   []consumerState    `json:"consumers"`
 	Quarantine  []reasonStatus     `json:"quarantine"`
 	NotAsked    []string           `json:"not_asked"` // what is not in the report, and why

@@ -76,11 +76,15 @@ func (o *statusOptions) adminClient() (*adminClient, error) {
 func (a *adminClient) ask(ctx context.Context, r *statusReport) {
 	r.Bridge = bridgeStatus{Admin: a.base, Endpoints: []endpointStatus{}}
 	if err := a.readiness(ctx, &r.Bridge); err != nil {
-		r.missing("readiness, endpoints, at risk: %v", err)
+		r.missing("readiness, endpoints, at risk, silence: %v", err)
 		return
 	}
 	if err := a.metrics(ctx, &r.Bridge); err != nil {
-		r.missing("endpoints, at risk: %v", err)
+		r.missing("endpoints, at risk, silence: %v", err)
+		return
+	}
+	if err := a.silence(ctx, r); err != nil {
+		r.missing("silence: %v", err)
 	}
 }
 
@@ -114,21 +118,31 @@ func (a *adminClient) readiness(ctx context.Context, b *bridgeStatus) error {
 	return nil
 }
 
+// open returns what the listener shows at a path. The caller closes it.
+func (a *adminClient) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	response, err := a.get(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	switch response.StatusCode {
+	case http.StatusOK:
+		return response.Body, nil
+	case http.StatusUnauthorized, http.StatusForbidden:
+		err = fmt.Errorf("%s%s asks for a token: set MEWSBRIDGE_ADMIN_TOKEN", a.base, path)
+	default:
+		err = fmt.Errorf("%s%s answers %d", a.base, path, response.StatusCode)
+	}
+	return nil, errors.Join(err, response.Body.Close())
+}
+
 func (a *adminClient) metrics(ctx context.Context, b *bridgeStatus) error {
-	response, err := a.get(ctx, "/metrics")
+	body, err := a.open(ctx, "/metrics")
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("%s/metrics asks for a token: set MEWSBRIDGE_ADMIN_TOKEN", a.base)
-	default:
-		return fmt.Errorf("%s/metrics answers %d", a.base, response.StatusCode)
-	}
+	defer body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(io.LimitReader(response.Body, maxMetrics))
+	families, err := parser.TextToMetricFamilies(io.LimitReader(body, maxMetrics))
 	if err != nil {
 		return fmt.Errorf("%s/metrics cannot be read", a.base)
 	}

@@ -47,6 +47,7 @@ func (r *statusReport) writeFacts(out io.Writer) error {
 	}
 	f.add("bridge", bridge)
 	f.add("at risk", r.atRisk(out))
+	f.add("silent", r.silent(out))
 	server := "not known"
 	if r.NATS.Server != "" {
 		server = r.NATS.Server + ", nats-server " + r.NATS.Version

@@ -60,7 +60,7 @@ func TestStatus(t *testing.T) {
 	if diff := cmp.Diff([]reasonStatus{{"not-json", 1}, {"not-object", 1}}, r.Quarantine); diff != "" {
 		t.Errorf("quarantine (-want +got):\n%s", diff)
 	}
-	contains(t, mustExecute(t, s.ClientURL(), "status", "--admin", p.admin, "--enterprises=1"), p.admin+" ready", "at risk     0 deliveries", "second ",
+	contains(t, mustExecute(t, s.ClientURL(), "status", "--admin", p.admin, "--enterprises=1"), p.admin+" ready", "at risk     0 deliveries", "silent      none of 2 enterprises", "second ",
 		"1 of 2 enterprises in the newest 2 events", "CONSUMERS OF MEWS_EVENTS", "not-object")
 
 	r, code = statusOf(t, s.ClientURL(), "--admin", "http://127.0.0.1:1")
