@@ -29,6 +29,9 @@ const (
 // messages than its share of HistoryLimit the first ones. It returns when it has read what was there when it began, when ctx ends, or with an
 // error.
 func (p *Publisher) History(ctx context.Context, since time.Time, heard func(eventType, enterprise string, at time.Time)) error {
+	if !p.connected.Load() {
+		return p.unreachable()
+	}
 	reading := history{p: p, prefix: p.cfg.Prefix + "." + schema.KindEvent.String() + ".", heard: heard, limit: HistoryLimit}
 	return reading.read(ctx, since)
 }

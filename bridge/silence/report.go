@@ -21,8 +21,8 @@ const MaxReported = 1000
 //	 "types":[{"name":"ServiceOrderUpdated","last":"2026-01-31T09:00:00Z","silence_seconds":12,"usual_gap_seconds":3600,"silent":false}, …]}
 type Report struct {
 	Prefix  string    `json:"prefix"`
-	Learned bool      `json:"learned"` // the history of the stream has been read
-	Since   time.Time `json:"since"`   // the oldest message of that history; zero when there is none
+	Learned bool      `json:"learned"`        // the history of the stream has been read
+	Since   time.Time `json:"since,omitzero"` // the oldest message of that history; absent when there is none
 	// EnterprisesKnown and EnterprisesSilent count all; Enterprises lists at most MaxReported.
 	EnterprisesKnown  int     `json:"enterprises_known"`
 	EnterprisesSilent int     `json:"enterprises_silent"`
