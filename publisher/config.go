@@ -53,6 +53,9 @@ type Config struct {
 	// DuplicateWindow is how long a stream remembers message ids.
 	DuplicateWindow time.Duration
 
+	// Hub is the JetStream domain that fetches what is stored; nil means none.
+	Hub *Hub
+
 	// QueueEvents and QueueBytes bound what waits for JetStream in each stream's queue; beyond them Publish
 	// answers schema.ErrOverloaded at once. Zero means the defaults.
 	QueueEvents int
@@ -96,6 +99,9 @@ func (c Config) validate() error {
 	}
 	if c.DuplicateWindow <= 0 {
 		errs = append(errs, errors.New("duplicate window: must be more than 0"))
+	}
+	if h := c.Hub; h != nil && (h.Domain == "" || h.EdgeDomain == "" || h.Domain == h.EdgeDomain || h.Replicas < 1 || h.Replicas > 5) {
+		errs = append(errs, errors.New("hub: two domains that differ and 1 to 5 replicas are needed"))
 	}
 	if c.MaxAge < 0 || c.MaxAge > 0 && c.DuplicateWindow > c.MaxAge {
 		errs = append(errs, errors.New("max age: must be 0 or at least the duplicate window"))

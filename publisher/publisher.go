@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"mewsbridge/schema"
@@ -26,6 +27,7 @@ type Publisher struct {
 	committers [kinds]*committer
 	metrics    *connectionMetrics
 	figures    *figures
+	hub        *hub // nil without one
 
 	connected        atomic.Bool
 	stopping         atomic.Bool
@@ -82,8 +84,19 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 			return nil, err
 		}
 	}
-	if cfg.Metrics != nil {
-		if err := cfg.Metrics.Register(p); err != nil {
+	collectors := []prometheus.Collector{p}
+	if cfg.Hub != nil {
+		if p.hub, err = newHub(p, *cfg.Hub); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		collectors = append(collectors, p.hub)
+	}
+	for _, c := range collectors {
+		if cfg.Metrics == nil {
+			break
+		}
+		if err := cfg.Metrics.Register(c); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -128,6 +141,9 @@ func (p *Publisher) Start(ctx context.Context) error {
 	}
 	p.loops.Go(p.keepStreams)
 	p.loops.Go(func() { p.figures.run(p.lifetime) })
+	if p.hub != nil {
+		p.loops.Go(func() { p.hub.run(p.lifetime) })
+	}
 	return nil
 }
 

@@ -121,7 +121,7 @@ func (a *app) openPublishers() error {
 
 func (a *app) openPublisher(prefix string) error {
 	cfg := a.cfg.publisherConfig(prefix)
-	cfg.Metrics = a.metrics
+	cfg.Metrics, cfg.Hub = a.metrics, a.cfg.hub()
 	if a.nats != nil {
 		cfg.InProcess, cfg.StorageLimit = a.nats, a.nats.StorageLimit
 	}
@@ -201,8 +201,11 @@ func (a *app) ready(ctx context.Context) error {
 // maxBody returns the largest body whose messages the server takes.
 func (a *app) maxBody() int64 {
 	if a.nats != nil {
-		if a.cfg.MaxBody > 0 {
+		switch {
+		case a.cfg.MaxBody > 0:
 			return a.cfg.MaxBody
+		case len(a.cfg.Leaf.URL) > 0: // a hub that does not take a message would never fetch one behind it
+			return a.cfg.bodyLimit(unknownMaxPayload)
 		}
 		return embeddedMaxBody
 	}

@@ -44,6 +44,7 @@ type Config struct {
 	NATSUser                           string
 	NATSPassword, NATSToken            secret
 	NATSTLSCA, NATSTLSCert, NATSTLSKey string
+	Leaf                               leafConfig
 
 	Replicas                             int
 	Manage, Latest                       bool
@@ -167,6 +168,7 @@ func (c *Config) validateNATS(need func(bool, string, ...any)) {
 		need(c.NATSCreds == "" && c.NATSNKeySeedFile == "", "nats.creds, nats.nkey_seed_file: only with nats.url")
 		need(c.NATSTLSCA == "" && c.NATSTLSCert == "" && c.NATSTLSKey == "", "nats.tls: only with nats.url")
 	}
+	c.validateLeaf(need)
 	for i, text := range c.NATSURL {
 		u, err := url.Parse(text)
 		// The URL may hold a password: do not repeat it.

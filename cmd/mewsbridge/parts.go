@@ -14,7 +14,7 @@ func (c *Config) embeddedConfig() embedded.Config {
 	maxPayload := min(c.stored(max(c.MaxBody, embeddedMaxBody)+schema.MaxMessageOverhead), math.MaxInt32)
 	return embedded.Config{
 		StoreDir: filepath.Join(c.DataDir, "nats"), Listen: c.NATSListen, MaxPayload: int32(maxPayload),
-		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
+		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken), Leaf: c.leaf(),
 	}
 }
 

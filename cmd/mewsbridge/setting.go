@@ -86,6 +86,12 @@ func settings() []setting {
 
 		{"nats.url", "NATS_URL", "", "servers of a NATS cluster, comma separated; none: the embedded server", list(func(c *Config) *[]string { return &c.NATSURL })},
 		{"nats.listen", "MEWSBRIDGE_NATS_LISTEN", "127.0.0.1:4222", "address of the embedded server", text(func(c *Config) *string { return &c.NATSListen })},
+		{"nats.embedded.leaf.url", "MEWSBRIDGE_NATS_LEAF_URL", "", "leaf node addresses of a hub that fetches what the embedded server stores, comma separated", list(func(c *Config) *[]string { return &c.Leaf.URL })},
+		{"nats.embedded.leaf.creds", "MEWSBRIDGE_NATS_LEAF_CREDS", "", "credentials file for the hub", text(func(c *Config) *string { return &c.Leaf.Creds })},
+		{"nats.embedded.leaf.ca", "MEWSBRIDGE_NATS_LEAF_CA", "", "PEM file with the hub's certificate authority", text(func(c *Config) *string { return &c.Leaf.CA })},
+		{"nats.embedded.leaf.domain", "MEWSBRIDGE_NATS_LEAF_DOMAIN", "edge", "JetStream domain of the embedded server; another for each bridge of a hub", text(func(c *Config) *string { return &c.Leaf.Domain })},
+		{"nats.embedded.leaf.hub_domain", "MEWSBRIDGE_NATS_LEAF_HUB_DOMAIN", "hub", "JetStream domain of the hub", text(func(c *Config) *string { return &c.Leaf.HubDomain })},
+		{"nats.embedded.leaf.hub_replicas", "MEWSBRIDGE_NATS_LEAF_HUB_REPLICAS", "1", "replicas of each stream that the bridge creates at the hub", number(func(c *Config) *int { return &c.Leaf.HubReplicas })},
 		{"nats.creds", "NATS_CREDS", "", "credentials file", text(func(c *Config) *string { return &c.NATSCreds })},
 		{"nats.nkey_seed_file", "MEWSBRIDGE_NATS_NKEY_SEED_FILE", "", "file with an nkey seed", text(func(c *Config) *string { return &c.NATSNKeySeedFile })},
 		{"nats.user", "MEWSBRIDGE_NATS_USER", "", "user name", text(func(c *Config) *string { return &c.NATSUser })},

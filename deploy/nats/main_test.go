@@ -1,12 +1,16 @@
 package nats_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(hubPort) != "" {
+		os.Exit(runHub())
+	}
 	goleak.VerifyTestMain(m,
 		// nats-server keeps two goroutines of its own that outlive Shutdown.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine.func1"),

@@ -27,6 +27,7 @@ var passwords = map[string]string{
 	"MEWS_CONSUMER_PASSWORD":     "consumer-password",
 	"MEWS_INTEGRATIONS_PASSWORD": "integrations-password",
 	"MEWS_OPERATOR_PASSWORD":     "operator-password",
+	"MEWS_EDGE_PASSWORD":         "edge-password",
 	"NATS_SYS_PASSWORD":          "sys-password",
 }
 
@@ -79,6 +80,9 @@ func configuredBy(t *testing.T, file string) natstest.Option {
 		}
 		loaded.Host, loaded.Port, loaded.HTTPPort, loaded.NoSigs, loaded.NoLog = o.Host, o.Port, 0, true, true
 		loaded.Cluster.Host, loaded.Cluster.Port = o.Cluster.Host, o.Cluster.Port
+		if loaded.LeafNode.Port != 0 {
+			loaded.LeafNode.Host, loaded.LeafNode.Port = "127.0.0.1", natstest.Ports(t, 1)[0]
+		}
 		*o = *loaded
 	}
 }

@@ -275,8 +275,8 @@ func (c *client) reads(t *testing.T, name string) {
 	if err != nil {
 		t.Errorf("read %s in order: %v", name, err)
 	}
-	if _, err := stream.GetMsg(ctx, 1); err != nil {
-		t.Errorf("get message 1 of %s: %v", name, err)
+	if _, err := stream.GetMsg(ctx, stream.CachedInfo().State.FirstSeq); err != nil {
+		t.Errorf("get the first message of %s: %v", name, err)
 	}
 	if msg != nil {
 		if _, err := stream.GetLastMsgForSubject(ctx, msg.Subject()); err != nil {

@@ -36,6 +36,8 @@ type Config struct {
 	Token    string
 	// MaxPayload is the largest message in bytes; 0 means DefaultMaxPayload.
 	MaxPayload int32
+	// Leaf makes the server a leaf node of a hub; nil leaves it alone.
+	Leaf *Leaf
 }
 
 // Server is a running nats-server. It is safe for concurrent use.
@@ -123,6 +125,11 @@ func (c Config) options() (*server.Options, error) {
 	}
 	if options.MaxPayload == 0 {
 		options.MaxPayload = DefaultMaxPayload
+	}
+	if c.Leaf != nil {
+		if err := c.Leaf.apply(options); err != nil {
+			return nil, err
+		}
 	}
 	return options, nil
 }

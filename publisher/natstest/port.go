@@ -45,6 +45,16 @@ func reservePort(tb testing.TB) int {
 	return 0
 }
 
+// Ports returns n ports of 127.0.0.1 that are the test's own until it ends.
+func Ports(tb testing.TB, n int) []int {
+	tb.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		ports[i] = reservePort(tb)
+	}
+	return ports
+}
+
 func isFree(port int) bool {
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
