@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,6 +40,9 @@ type Config struct {
 	TLSCA   string
 	TLSCert string
 	TLSKey  string
+
+	// InboxPrefix begins the subjects of answers; empty means _INBOX or, with a Hub, _INBOX_edge.
+	InboxPrefix string
 
 	// Prefix is the first token of every subject and, in upper case, of every stream's name.
 	Prefix string
@@ -78,6 +82,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Name == "" {
 		c.Name = DefaultName
+	}
+	if c.InboxPrefix == "" && c.Hub != nil {
+		c.InboxPrefix = hubInbox
 	}
 	if c.pace == (pace{}) {
 		c.pace = defaultPace()
@@ -128,7 +135,16 @@ func count(conditions ...bool) int {
 	return n
 }
 
-// ConnectOptions returns the options of a connection that say who connects and what TLS it uses, so that every client of
+// inbox returns a fresh subject for answers.
+func (c Config) inbox() string {
+	inbox := nats.NewInbox()
+	if c.InboxPrefix == "" {
+		return inbox
+	}
+	return c.InboxPrefix + strings.TrimPrefix(inbox, strings.TrimSuffix(nats.InboxPrefix, "."))
+}
+
+// ConnectOptions returns the options of a connection that say who connects, what TLS it uses and where it takes answers, so that every client of
 // the bridge's NATS connects alike. An error names the file that cannot be read, and repeats no credential.
 func (c Config) ConnectOptions() ([]nats.Option, error) {
 	options, err := c.credentials()
@@ -141,6 +157,9 @@ func (c Config) ConnectOptions() ([]nats.Option, error) {
 	}
 	if tlsConfig != nil {
 		options = append(options, nats.Secure(tlsConfig))
+	}
+	if c.InboxPrefix != "" {
+		options = append(options, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
 	return options, nil
 }

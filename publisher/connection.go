@@ -54,10 +54,6 @@ func (p *Publisher) connect() (*nats.Conn, error) {
 		return nil, err
 	}
 	options = append(options, identity...)
-	if p.cfg.Hub != nil {
-		// The hub's answers cross a leaf node connection, which need not carry the answers that others get.
-		options = append(options, nats.CustomInboxPrefix(hubInbox))
-	}
 	if p.cfg.InProcess != nil {
 		options = append(options, nats.InProcessServer(p.cfg.InProcess))
 	}

@@ -24,7 +24,8 @@ type Hub struct {
 	Replicas   int    // of a stream of the hub that the publisher creates, 1 to 5
 }
 
-// hubInbox begins the subjects to which the hub answers.
+// hubInbox begins the subjects to which the hub answers: they cross a leaf node connection, which need not carry the answers
+// that others get.
 const hubInbox = "_INBOX_edge"
 
 // How often the hub is looked at: soon again while something is wrong or missing there.

@@ -61,7 +61,7 @@ func New(cfg Config, log *zap.Logger) (*Publisher, error) {
 	p := &Publisher{cfg: cfg, log: log, provision: make(chan struct{}, 1), metrics: newConnectionMetrics(cfg.Prefix)}
 	p.figures = newFigures(cfg.Prefix, time.Now, p.readFigures)
 	p.lifetime, p.end = context.WithCancel(context.Background())
-	inbox, batch := nats.NewInbox(), rand.Text()[:12]+"-"
+	inbox, batch := cfg.inbox(), rand.Text()[:12]+"-"
 	for _, kind := range schema.Kinds() {
 		send := newSender(p.publishMsg, fmt.Sprintf("%s.%d.", inbox, kind), fmt.Sprintf("%s%d-", batch, kind))
 		p.committers[kind] = newCommitter(kind.Stream(cfg.Prefix), send, cfg, log)

@@ -44,6 +44,7 @@ type Config struct {
 	NATSUser                           string
 	NATSPassword, NATSToken            secret
 	NATSTLSCA, NATSTLSCert, NATSTLSKey string
+	NATSInboxPrefix                    string
 	Leaf                               leafConfig
 
 	Replicas                             int
@@ -169,6 +170,7 @@ func (c *Config) validateNATS(need func(bool, string, ...any)) {
 		need(c.NATSTLSCA == "" && c.NATSTLSCert == "" && c.NATSTLSKey == "", "nats.tls: only with nats.url")
 	}
 	c.validateLeaf(need)
+	need(c.NATSInboxPrefix == "" || inboxPattern.MatchString(c.NATSInboxPrefix), "nats.inbox_prefix: %q is not a subject such as _INBOX_consumer", c.NATSInboxPrefix)
 	for i, text := range c.NATSURL {
 		u, err := url.Parse(text)
 		// The URL may hold a password: do not repeat it.
@@ -184,6 +186,8 @@ func (c *Config) validateNATS(need func(bool, string, ...any)) {
 	need((c.NATSUser == "") == (c.NATSPassword == ""), "nats.user and nats.password: set both")
 	need((c.NATSTLSCert == "") == (c.NATSTLSKey == ""), "nats.tls.cert and nats.tls.key: set both")
 }
+
+var inboxPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64})*$`)
 
 func isScheme(s string) bool { return s == "nats" || s == "tls" || s == "ws" || s == "wss" }
 

@@ -111,6 +111,7 @@ func TestBadSettings(t *testing.T) {
 		{"max_age: 10m", "duplicate_window: 1h0m0s is longer than max_age"},
 		{"max_age: -1h", "max_age (mewsbridge.yaml line 1): negative"},
 		{"max_body: 4 buckets", "max_body (mewsbridge.yaml line 1)"},
+		{"nats:\n  inbox_prefix: a.>", "nats.inbox_prefix: \"a.>\" is not a subject"},
 		{"nats:\n  embedded:\n    leaf:\n      url: hub", "nats.embedded.leaf.url: number 1 is not a URL"},
 		{"nats:\n  url: nats://n1\n  embedded:\n    leaf:\n      url: tls://hub:7422", "nats.embedded.leaf.url: only without nats.url"},
 		{"nats:\n  embedded:\n    leaf:\n      ca: ca.pem", "only with nats.embedded.leaf.url"},

@@ -23,7 +23,7 @@ func (c *Config) publisherConfig(prefix string) publisher.Config {
 	return publisher.Config{
 		URLs: c.NATSURL, CredsFile: c.NATSCreds, NKeySeedFile: c.NATSNKeySeedFile,
 		Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
-		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey,
+		TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey, InboxPrefix: c.NATSInboxPrefix,
 		Prefix: prefix, Replicas: c.Replicas, Manage: c.Manage, Latest: c.Latest,
 		MaxAge: c.MaxAge, DuplicateWindow: c.DuplicateWindow,
 	}

@@ -97,6 +97,7 @@ func settings() []setting {
 		{"nats.user", "MEWSBRIDGE_NATS_USER", "", "user name", text(func(c *Config) *string { return &c.NATSUser })},
 		{"nats.password", "MEWSBRIDGE_NATS_PASSWORD", "", "password of the user", hidden(func(c *Config) *secret { return &c.NATSPassword })},
 		{"nats.token", "MEWSBRIDGE_NATS_TOKEN", "", "token; an embedded server asks it of every client", hidden(func(c *Config) *secret { return &c.NATSToken })},
+		{"nats.inbox_prefix", "MEWSBRIDGE_NATS_INBOX_PREFIX", "", "what the subjects of answers begin with, for a NATS user that has inboxes of its own; none: _INBOX", text(func(c *Config) *string { return &c.NATSInboxPrefix })},
 		{"nats.tls.ca", "MEWSBRIDGE_NATS_TLS_CA", "", "PEM file with the certificate authority", text(func(c *Config) *string { return &c.NATSTLSCA })},
 		{"nats.tls.cert", "MEWSBRIDGE_NATS_TLS_CERT", "", "PEM file with the client certificate", text(func(c *Config) *string { return &c.NATSTLSCert })},
 		{"nats.tls.key", "MEWSBRIDGE_NATS_TLS_KEY", "", "PEM file with its key", text(func(c *Config) *string { return &c.NATSTLSKey })},

@@ -61,7 +61,7 @@ func (f *natsFlags) fromEnvironment(cmd *cobra.Command, env *environment) {
 		f.connection = publisher.Config{
 			URLs: c.NATSURL, CredsFile: c.NATSCreds, NKeySeedFile: c.NATSNKeySeedFile,
 			Username: c.NATSUser, Password: string(c.NATSPassword), Token: string(c.NATSToken),
-			TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey, Prefix: f.prefix,
+			TLSCA: c.NATSTLSCA, TLSCert: c.NATSTLSCert, TLSKey: c.NATSTLSKey, Prefix: f.prefix, InboxPrefix: c.NATSInboxPrefix,
 		}
 		return nil
 	}

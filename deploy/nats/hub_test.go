@@ -97,6 +97,16 @@ func (k *killable) log() string {
 	return k.logs.String()
 }
 
+// buildBridge returns the program itself.
+func buildBridge(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "mewsbridge")
+	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/mewsbridge").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
 // edge is a bridge with an embedded server, a leaf node of the hub.
 type edge struct {
 	*killable
@@ -190,10 +200,7 @@ func messages(t *testing.T, url, name string, options ...nats.Option) (ids []str
 func TestEdgeStoresAndForwards(t *testing.T) {
 	ca := setEnvironment(t)
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "mewsbridge")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/mewsbridge").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := buildBridge(t)
 	ports := natstest.Ports(t, 2)
 	hubEnv := []string{
 		fmt.Sprintf("%s=%d", hubPort, ports[0]), fmt.Sprintf("%s=%d", hubLeafPort, ports[1]), "NATS_STORE_DIR=" + filepath.Join(dir, "hub"),

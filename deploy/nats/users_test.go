@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,6 +110,33 @@ func TestUsers(t *testing.T) {
 		consumer.cannotRead(t, "MEWS_INTEGRATIONS", "mews.integrations.IntegrationCreated.i1")
 		consumer.cannotRead(t, "MEWS_QUARANTINE", "mews.quarantine.unknown-kind")
 		consumer.cannotSmuggle(t, "MEWS_EVENTS", "MEWS_INTEGRATIONS", "mews.integrations.IntegrationCreated.i1")
+	})
+	t.Run("a consumer reads with the command, too", func(t *testing.T) {
+		binary := buildBridge(t)
+		tail := func(inbox string, args ...string) (string, error) {
+			cmd := exec.Command(binary, append([]string{"tail", "--since", "1h", "--count", "1", "--json"}, args...)...)
+			cmd.Env = append(os.Environ(), "NATS_URL="+d.urls[0], "MEWSBRIDGE_NATS_USER=consumer", "MEWSBRIDGE_NATS_PASSWORD="+passwords["MEWS_CONSUMER_PASSWORD"],
+				"MEWSBRIDGE_NATS_TLS_CA="+d.ca, "MEWSBRIDGE_NATS_INBOX_PREFIX="+inbox)
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		var runs sync.WaitGroup // together: what is refused waits for an answer
+		runs.Go(func() {
+			if out, err := tail("_INBOX_consumer"); err != nil || !strings.Contains(out, "com.mews.ServiceOrderUpdated") {
+				t.Errorf("tail: %v\n%s", err, out)
+			}
+		})
+		runs.Go(func() {
+			if out, err := tail("_INBOX_consumer", "--integrations"); err == nil {
+				t.Errorf("tail --integrations shows %s", out)
+			}
+		})
+		runs.Go(func() {
+			if out, err := tail(""); err == nil {
+				t.Errorf("tail without the inbox prefix shows %s", out)
+			}
+		})
+		runs.Wait()
 	})
 	t.Run("a consumer changes nothing", func(t *testing.T) {
 		consumer.cannotChange(t, "MEWS_EVENTS", "MEWS_LATEST", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE")
@@ -275,7 +304,11 @@ func (c *client) reads(t *testing.T, name string) {
 	if err != nil {
 		t.Errorf("read %s in order: %v", name, err)
 	}
-	if _, err := stream.GetMsg(ctx, stream.CachedInfo().State.FirstSeq); err != nil {
+	info, err := stream.Info(ctx)
+	if err == nil {
+		_, err = stream.GetMsg(ctx, info.State.FirstSeq)
+	}
+	if err != nil {
 		t.Errorf("get the first message of %s: %v", name, err)
 	}
 	if msg != nil {
