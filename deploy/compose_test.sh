@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Proves docker-compose.yml: starts it whole, sends 10,000 events, kills a NATS server and a bridge meanwhile, looks for every
-# event in the stream, and stops everything. Some may be there twice: what the bridge had stored when it was killed, and not answered. It takes about two minutes and needs Docker, so it is not part of the
-# ordinary tests. Images that are not there are made from this machine (deploy/local_images.sh): to test the public
-# ones, pull them before.
+# event in the stream, and stops everything. An event may be there twice: what the bridge had stored and not yet answered
+# when it was killed.
+#
+# It takes about two minutes and needs Docker, so it is not part of the ordinary tests. Images that are not there are made from this
+# machine (deploy/local_images.sh): to test the public ones, pull them before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
