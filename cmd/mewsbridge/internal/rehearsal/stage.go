@@ -23,8 +23,10 @@ const (
 	recovery = time.Minute
 	// concurrency is plenty: an outage must not keep the sender from sending what comes next.
 	concurrency  = 1024
+	idle         = 32 // connections kept; those of an outage must not look like growth
 	progressTick = 200 * time.Millisecond
 	prefix       = "mews"
+	overrun      = 3
 )
 
 // stage is the rehearsal of one setup.
@@ -77,6 +79,9 @@ func (s *stage) setUp() error {
 	webhooks := int(s.cfg.Rate * s.cfg.share().Seconds())
 	if err := s.startNATS(webhooks * s.cfg.Events); err != nil {
 		return err
+	}
+	if !s.cfg.Soak {
+		webhooks *= overrun + 1 // at most
 	}
 	if err := s.prepareBridge(); err != nil {
 		return err
@@ -167,14 +172,16 @@ func (s *stage) awaitReady() error {
 // rehearse sends, injects, and counts.
 func (s *stage) rehearse() {
 	var sending, telling sync.WaitGroup
-	told := make(chan struct{})
+	told, enough := make(chan struct{}), make(chan struct{})
 	telling.Go(func() { s.tell(told) })
-	sending.Go(s.send)
+	sending.Go(func() { s.send(enough) })
 	if s.cfg.Soak {
 		s.soak()
 	} else {
 		s.injectAll()
 	}
+	s.pause(s.cfg.share() - s.account.now())
+	close(enough)
 	s.say("waiting for the last webhooks")
 	sending.Wait()
 	s.say("counting")
@@ -185,25 +192,30 @@ func (s *stage) rehearse() {
 	telling.Wait()
 }
 
-// send delivers webhooks as Mews does until the duration is over and each has its outcome.
-func (s *stage) send() {
-	client := simulator.NewClient(concurrency)
+// send delivers webhooks as Mews does until enough is closed, and then until each has its outcome.
+func (s *stage) send(enough <-chan struct{}) {
+	client := simulator.NewClient(idle)
 	defer client.CloseIdleConnections()
 	generator := &simulator.Generator{Seed: s.cfg.Seed, Events: s.cfg.Events}
 	simulator.Runner{
 		Sender: simulator.Sender{Client: client, URL: s.bridge.url, RetryAfter: s.cfg.RetryAfter},
 		Body:   generator.Body, Webhooks: len(s.account.webhooks), Rate: s.cfg.Rate, Concurrency: concurrency,
-		Done: s.account.note,
+		Starting: enough, Done: s.account.note,
 	}.Run(s.ctx)
 }
 
-// injectAll carries out the schedule. A fault that took longer than planned, for a restart, delays the next.
+// injectAll carries out the schedule. A fault that took longer than planned, for a restart, delays the next, up to overrun times the
+// duration in all; webhooks are sent for as long.
 func (s *stage) injectAll() {
 	plan, _ := Schedule(s.cfg.Seed, s.setup, s.cfg.Faults, s.cfg.share())
 	for _, injection := range plan {
 		s.say("-")
 		s.pause(injection.At - s.account.now())
-		if s.ctx.Err() != nil || s.account.now() > s.cfg.share() {
+		if s.ctx.Err() != nil {
+			return
+		}
+		if s.account.now() > overrun*s.cfg.share() {
+			s.problem(fmt.Errorf("this machine is too slow for the schedule: not all faults were injected in %v", overrun*s.cfg.share()))
 			return
 		}
 		s.say(string(injection.Fault))

@@ -20,6 +20,9 @@ type Runner struct {
 	Rate        float64 // webhooks started each second; 0 is as fast as possible
 	Concurrency int     // attempts under way at a time; 0 is DefaultConcurrency
 
+	// Starting, when it is not nil, is done when no further webhook is to be started. Those that are go on to their outcome.
+	Starting <-chan struct{}
+
 	// Done, when it is not nil, is called once for each webhook, never concurrently.
 	Done func(number int, o Outcome)
 }
@@ -58,8 +61,19 @@ func (r Runner) Run(ctx context.Context) *Report {
 		all    sync.WaitGroup
 		start  = time.Now()
 	)
+	starting, stop := context.WithCancel(ctx)
+	defer stop()
+	if r.Starting != nil {
+		all.Go(func() {
+			select {
+			case <-r.Starting:
+				stop()
+			case <-starting.Done():
+			}
+		})
+	}
 	for number := range r.Webhooks {
-		if !r.pace(ctx, start, number) || !enter(ctx, open) {
+		if !r.pace(starting, start, number) || !enter(starting, open) {
 			break
 		}
 		all.Go(func() {
@@ -73,6 +87,7 @@ func (r Runner) Run(ctx context.Context) *Report {
 			}
 		})
 	}
+	stop()
 	all.Wait()
 	report.Elapsed = time.Since(start)
 	return report

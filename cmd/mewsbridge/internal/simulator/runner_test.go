@@ -89,3 +89,19 @@ func TestHistogramQuantiles(t *testing.T) {
 		t.Errorf("max %v", h.Max())
 	}
 }
+
+func TestRunnerStartsNoMoreWhenTold(t *testing.T) {
+	enough := make(chan struct{})
+	var seen atomic.Int64
+	sender, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if seen.Add(1) == 10 {
+			close(enough)
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	generator := &simulator.Generator{Seed: 1, Events: 1}
+	report := simulator.Runner{Sender: *sender, Body: generator.Body, Webhooks: 1 << 20, Concurrency: 1, Starting: enough}.Run(t.Context())
+	if report.Started() == 1<<20 || report.Dropped != report.Started() || report.Interrupted != 0 {
+		t.Errorf("started %d, dropped %d, interrupted %d", report.Started(), report.Dropped, report.Interrupted)
+	}
+}
