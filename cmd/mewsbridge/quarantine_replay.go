@@ -319,29 +319,36 @@ func inEnvelope(event []byte, e envelope) []byte {
 	return append(append(append(body, `"Events":[`...), event...), `]}`...)
 }
 
-// envelopeOf returns the envelope that was given or that of a stored event of the same webhook, and where it is from.
+// envelopeOf returns the envelope of a stored event of the same webhook or, without one, that which was given; and where it is from.
 func (r *requeue) envelopeOf(ctx context.Context, h held) (found envelope, from string, err error) {
-	if r.options.enterprise != "" {
-		return envelope{r.options.enterprise, r.options.integration}, "--enterprise", nil
-	}
 	sequence, err := r.sibling(ctx, h)
-	if err != nil || sequence == 0 {
+	if err != nil {
 		return envelope{}, "", err
 	}
+	if sequence > 0 {
+		if found, err = r.envelopeAt(ctx, sequence); err != nil || found != (envelope{}) {
+			return found, fmt.Sprintf("as event %d of the same webhook", sequence), err
+		}
+	}
+	return envelope{r.options.enterprise, r.options.integration}, "--enterprise", nil
+}
+
+// envelopeAt returns what the event of that sequence says of its webhook; nothing when it has aged out or is not one of the bridge's.
+func (r *requeue) envelopeAt(ctx context.Context, sequence uint64) (envelope, error) {
 	msg, err := r.events.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return envelope{}, "", nil // it has aged out meanwhile
+		return envelope{}, nil
 	}
 	if err != nil {
-		return envelope{}, "", withCode(exitUnavailable, fmt.Errorf("read event %d: %w", sequence, err))
+		return envelope{}, withCode(exitUnavailable, fmt.Errorf("read event %d: %w", sequence, err))
 	}
 	var event struct {
 		Data envelope `json:"data"`
 	}
 	if json.Unmarshal(msg.Data, &event) != nil {
-		return envelope{}, "", nil // not one of the bridge's messages
+		return envelope{}, nil
 	}
-	return event.Data, fmt.Sprintf("as event %d of the same webhook", sequence), nil
+	return event.Data, nil
 }
 
 // siblingWindow is how far apart the parts of one webhook are stored in the two streams, by an attempt that stores both.

@@ -201,19 +201,20 @@ func TestQuarantineReplay(t *testing.T) {
 		t.Fatalf("without --yes %d are in quarantine", n)
 	}
 
-	contains(t, mustExecute(t, s.ClientURL(), "quarantine", "replay", "--all", "--yes"), "2 of 4 messages replayed: 2 events")
-	contains(t, mustExecute(t, s.ClientURL(), "quarantine", "replay", "2", "--enterprise", "other", "--yes"), "1 of 1 message replayed")
+	contains(t, mustExecute(t, s.ClientURL(), "quarantine", "replay", "1", "4", "--yes"), "1 of 2 messages replayed: 1 event")
+	contains(t, mustExecute(t, s.ClientURL(), "quarantine", "replay", "2", "3", "--enterprise", "other", "--yes"),
+		"NewType of other (--enterprise); done", "NewType of "+hotel+" (as event 1 of the same webhook); done", "2 of 2 messages replayed")
 	events := messagesIn(t, js, "MEWS_EVENTS")
 	var got []string
 	for _, e := range events[1:] {
 		got = append(got, e.Subject+" "+e.ID)
 		contains(t, string(e.Data), `"time":"2026-01-31T08:00:00.5Z"`, event[1:])
 	}
-	want := "[mews.events.NewType." + hotel + ".n1 BODY-0-0 mews.events.NewType." + hotel + ".n1 SIBLING-1-0 mews.events.NewType.other.n1 LONE-3-0]"
+	want := "[mews.events.NewType." + hotel + ".n1 BODY-0-0 mews.events.NewType.other.n1 LONE-3-0 mews.events.NewType." + hotel + ".n1 SIBLING-1-0]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("stored %v\nwant   %v", got, want)
 	}
-	contains(t, string(events[2].Data), `"EnterpriseId":"`+hotel+`","IntegrationId":"app","Discriminator":"NewType"`)
+	contains(t, string(events[3].Data), `"EnterpriseId":"`+hotel+`","IntegrationId":"app","Discriminator":"NewType"`)
 	left := messagesIn(t, js, "MEWS_QUARANTINE")
 	if len(left) != 2 || left[0].ID != "BAD-0" || left[1].ID != "BODY-0-1" || string(left[1].Data) != "17" {
 		t.Errorf("left in quarantine: %+v", left)
