@@ -221,7 +221,12 @@ func TestKubernetesPorts(t *testing.T) {
 	c := readCluster(t)
 	container := c.container(t)
 	env := c.env(t)
-	env["MEWSBRIDGE_TOKENS_FILE"], env["MEWSBRIDGE_TOKENS"] = "", testToken
+	for _, name := range []string{"MEWSBRIDGE_TOKENS_FILE", "NATS_CREDS"} { // files of the pod
+		env[name] = filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(env[name], []byte(testToken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cfg := mustResolve(t, given(t, nil, env, ""))
 	ports := map[string]int32{}
 	for _, p := range container.Ports {
