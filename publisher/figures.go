@@ -202,8 +202,8 @@ func (p *Publisher) readFigures(ctx context.Context) (snapshot, error) {
 	var s snapshot
 	var errs []error
 	var streams []jetstream.Stream
-	for _, kind := range schema.Kinds() {
-		stream, err := p.js.Stream(ctx, kind.Stream(p.cfg.Prefix))
+	for _, name := range p.streamNames() {
+		stream, err := p.js.Stream(ctx, name)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -220,6 +220,18 @@ func (p *Publisher) readFigures(ctx context.Context) (snapshot, error) {
 	p.readAccount(ctx, &s)
 	p.readAllConsumers(ctx, &s, streams)
 	return s, nil
+}
+
+// streamNames returns the streams that the publisher looks after.
+func (p *Publisher) streamNames() []string {
+	var names []string
+	for _, kind := range schema.Kinds() {
+		names = append(names, kind.Stream(p.cfg.Prefix))
+	}
+	if p.cfg.Latest {
+		names = append(names, schema.LatestStream(p.cfg.Prefix))
+	}
+	return names
 }
 
 func (p *Publisher) readAccount(ctx context.Context, s *snapshot) {

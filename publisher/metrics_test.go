@@ -44,7 +44,7 @@ func TestMetricsOfStreamsAndCommits(t *testing.T) {
 	p := mustStart(t, cfg)
 	waitReady(t, p)
 	demo := cfg
-	demo.Prefix = "demo" // two environments in one process
+	demo.Prefix, demo.Latest = "demo", true // two environments in one process
 	waitReady(t, mustStart(t, demo))
 	if err := publish(t, p, webhook("d", 5)); err != nil {
 		t.Fatal(err)
@@ -78,6 +78,7 @@ func TestMetricsOfStreamsAndCommits(t *testing.T) {
 		`mewsbridge_streams_ready{prefix="mews"}`:                                                1,
 		`mewsbridge_nats_reconnects_total{prefix="mews"}`:                                        0,
 		`mewsbridge_stream_messages{prefix="mews",stream="MEWS_EVENTS"}`:                         5,
+		`mewsbridge_stream_messages{prefix="demo",stream="DEMO_LATEST"}`:                         0,
 		`mewsbridge_stream_messages{prefix="demo",stream="DEMO_EVENTS"}`:                         0,
 		`mewsbridge_stream_limit_used_ratio{limit="bytes",prefix="mews",stream="MEWS_EVENTS"}`:   0,
 		`mewsbridge_consumer_pending_messages{consumer="c0",prefix="mews",stream="MEWS_EVENTS"}`: 3,

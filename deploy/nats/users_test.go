@@ -185,7 +185,7 @@ func TestUsers(t *testing.T) {
 	})
 	t.Run("the bridge sees streams and their consumers", func(t *testing.T) {
 		bridge.sees(t, "$JS.API.INFO", "$JS.API.STREAM.INFO.MEWS_EVENTS", "$JS.API.CONSUMER.LIST.MEWS_EVENTS", "$JS.API.CONSUMER.LIST.MEWS_INTEGRATIONS",
-			"$JS.API.CONSUMER.LIST.MEWS_QUARANTINE")
+			"$JS.API.CONSUMER.LIST.MEWS_QUARANTINE", "$JS.API.CONSUMER.LIST.MEWS_LATEST")
 	})
 
 	t.Run("an operator does everything in the account, and nothing outside", func(t *testing.T) {
