@@ -31,6 +31,7 @@ type bridgeStatus struct {
 	Status    string           `json:"status,omitempty"` // ready, not ready; empty when it could not be asked
 	Cause     string           `json:"cause,omitempty"`
 	Endpoints []endpointStatus `json:"endpoints"`
+	Hub       *hubStatus       `json:"hub,omitempty"` // of a bridge at the edge
 }
 
 // endpointStatus is one endpoint, since its bridge started.
@@ -146,7 +147,7 @@ func (a *adminClient) metrics(ctx context.Context, b *bridgeStatus) error {
 	if err != nil {
 		return fmt.Errorf("%s/metrics cannot be read", a.base)
 	}
-	b.Endpoints = endpointsOf(families)
+	b.Endpoints, b.Hub = endpointsOf(families), hubOf(families)
 	return nil
 }
 

@@ -53,6 +53,9 @@ func (r *statusReport) writeFacts(out io.Writer) error {
 		server = r.NATS.Server + ", nats-server " + r.NATS.Version
 	}
 	f.add("NATS", server)
+	if r.Bridge.Hub != nil {
+		f.add("hub", r.hub(out))
+	}
 	var quarantined uint64
 	for _, q := range r.Quarantine {
 		quarantined += q.Messages

@@ -234,6 +234,12 @@ func TestEdgeStoresAndForwards(t *testing.T) {
 	natstest.Eventually(t, "the lag to be seen", func() bool {
 		return bridge.metric(t, "mewsbridge_hub_reached{") == "0" && bridge.metric(t, lag) == "80"
 	})
+	for flag, want := range map[string]string{"--json=false": "80 messages to fetch", "--json=true": `"lag_messages":80`} {
+		status := exec.Command(binary, "status", flag, "--nats", bridge.nats, "--admin", bridge.admin)
+		if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("status %s: %v\n%s", flag, err, out)
+		}
+	}
 	bridge.kill()
 	bridge = startEdge(t, binary, data, leafURL, ca)
 	send(60, 80)
