@@ -17,10 +17,13 @@ type pace struct {
 	reconnectWait  time.Duration // between rounds over the servers; as much again at most is added at random
 	connectTimeout time.Duration
 	pingInterval   time.Duration
+	// deafTime is how long the streams may be out of reach before another server is tried. A cluster elects a leader in about
+	// the default.
+	deafTime time.Duration
 }
 
 func defaultPace() pace {
-	return pace{reconnectWait: 250 * time.Millisecond, connectTimeout: 2 * time.Second, pingInterval: 5 * time.Second}
+	return pace{reconnectWait: 250 * time.Millisecond, connectTimeout: 2 * time.Second, pingInterval: 5 * time.Second, deafTime: 5 * time.Second}
 }
 
 const maxPingsOut = 2

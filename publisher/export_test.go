@@ -8,7 +8,8 @@ import (
 
 // Hasten makes what the connection waits for short, so that a long outage fits into a test.
 func Hasten(c *Config) {
-	c.pace = pace{reconnectWait: 5 * time.Millisecond, connectTimeout: 50 * time.Millisecond, pingInterval: 50 * time.Millisecond}
+	c.pace = pace{reconnectWait: 5 * time.Millisecond, connectTimeout: 50 * time.Millisecond, pingInterval: 50 * time.Millisecond,
+		deafTime: 100 * time.Millisecond}
 }
 
 // Prefer has events stored by atomic batches, or by plain publishes, and the other way not tried.

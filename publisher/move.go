@@ -9,17 +9,13 @@ import (
 	"mewsbridge/schema"
 )
 
-// deafTime is how long the streams may be out of reach before another server is tried. A cluster elects a leader in about this
-// time.
-const deafTime = 5 * time.Second
-
 // deafness says since when the streams cannot be reached.
 type deafness struct {
 	since    time.Time // zero: they can
 	landings uint64    // stored until then
 }
 
-// moveOn has the connection leave its server when for deafTime the streams could not be reached through it and nothing was stored; began
+// moveOn has the connection leave its server when for a while the streams could not be reached through it and nothing was stored; began
 // is when they were last looked at. A server that is cut off from its cluster keeps its clients, and would keep them deaf for as
 // long as it is.
 func (p *Publisher) moveOn(deaf deafness, began time.Time) deafness {
@@ -30,7 +26,7 @@ func (p *Publisher) moveOn(deaf deafness, began time.Time) deafness {
 		return deafness{}
 	case deaf.since.IsZero() || landings != deaf.landings: // who may not ask for the streams may well store in them
 		return deafness{began, landings}
-	case time.Since(deaf.since) < deafTime || len(p.conn.Servers()) < 2:
+	case time.Since(deaf.since) < p.cfg.pace.deafTime || len(p.conn.Servers()) < 2:
 		return deaf
 	}
 	p.log.Warn("JetStream cannot be reached through this server: trying another", zap.String("server", p.conn.ConnectedServerName()))
