@@ -42,9 +42,10 @@ type InspectedServer struct {
 
 // InspectedStream is one stream as it is.
 type InspectedStream struct {
-	Name    string
-	Subject string // what it is to hold
-	Found   bool
+	Name     string
+	Subject  string // what it is to hold; empty for one that is filled from another stream
+	Optional bool   // webhooks are stored without it
+	Found    bool
 	// Taken says that the stream is missing and another one has its subjects.
 	Taken bool
 	// Differences are the fields that are not as the configuration has them: "max_age is 1h0m0s and should be 720h0m0s".
@@ -86,7 +87,14 @@ func Inspect(ctx context.Context, cfg Config) (*Inspection, error) {
 	}}
 	questions.report(found)
 	for _, kind := range schema.Kinds() {
-		found.Streams = append(found.Streams, questions.stream(cfg, kind, found.Server.Batches))
+		want := cfg.streamConfig(kind)
+		want.AllowAtomicPublish = cfg.Manage && found.Server.Batches
+		found.Streams = append(found.Streams, questions.stream(want))
+	}
+	if cfg.Latest {
+		latest := questions.stream(cfg.latestConfig())
+		latest.Optional = true
+		found.Streams = append(found.Streams, latest)
 	}
 	return found, nil
 }
@@ -153,17 +161,24 @@ const (
 func (c Config) questions() *questions {
 	q := &questions{}
 	add := func(one question) { q.all = append(q.all, &one) }
+	look := func(stream string, optional bool) {
+		add(question{subject: apiStreamInfo + stream, optional: optional})
+		if !c.Manage {
+			return
+		}
+		for _, api := range []string{apiStreamCreate, apiStreamUpdate} {
+			add(question{subject: api + stream, header: nats.Header{headerAPILevel: {impossibleAPILevel}}, payload: []byte(unreadable), optional: optional})
+		}
+	}
 	add(question{subject: apiInfo, optional: true})
 	for _, kind := range schema.Kinds() {
 		stream, subjects := kind.Stream(c.Prefix), kind.Subjects(c.Prefix)
-		add(question{subject: apiStreamInfo + stream})
 		add(question{subject: apiConsumerList + stream, optional: true})
 		add(question{subject: strings.TrimSuffix(subjects, ">") + "check", what: subjects, header: nats.Header{headerExpectedStream: {noStream}}})
-		if c.Manage {
-			for _, api := range []string{apiStreamCreate, apiStreamUpdate} {
-				add(question{subject: api + stream, header: nats.Header{headerAPILevel: {impossibleAPILevel}}, payload: []byte(unreadable)})
-			}
-		}
+		look(stream, false)
+	}
+	if c.Latest {
+		look(schema.LatestStream(c.Prefix), true)
 	}
 	return q
 }
@@ -269,13 +284,13 @@ func (q *question) account() (*jetstream.AccountInfo, error) {
 	return &answer.AccountInfo, nil
 }
 
-// stream reads the answers about one stream.
-func (q *questions) stream(cfg Config, kind schema.Kind, batches bool) InspectedStream {
+// stream reads the answers about the stream that is to be as in want.
+func (q *questions) stream(want jetstream.StreamConfig) InspectedStream {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := InspectedStream{Name: kind.Stream(cfg.Prefix), Subject: kind.Subjects(cfg.Prefix)}
+	s := InspectedStream{Name: want.Name, Subject: strings.Join(want.Subjects, " ")}
 	for _, one := range q.all {
-		if one.what == s.Subject && one.answer != nil {
+		if s.Subject != "" && one.what == s.Subject && one.answer != nil {
 			s.Taken = true
 		}
 		if one.subject != apiStreamInfo+s.Name || one.err != nil {
@@ -289,16 +304,14 @@ func (q *questions) stream(cfg Config, kind schema.Kind, batches bool) Inspected
 			continue
 		}
 		s.Found = true
-		s.read(&answer.StreamInfo, cfg, kind, batches)
+		s.read(&answer.StreamInfo, want)
 	}
 	s.Taken = s.Taken && !s.Found
 	return s
 }
 
 // read takes in what JetStream says of the stream.
-func (s *InspectedStream) read(info *jetstream.StreamInfo, cfg Config, kind schema.Kind, batches bool) {
-	want := cfg.streamConfig(kind)
-	want.AllowAtomicPublish = cfg.Manage && batches
+func (s *InspectedStream) read(info *jetstream.StreamInfo, want jetstream.StreamConfig) {
 	for _, d := range differences(info.Config, want) {
 		s.Differences = append(s.Differences, d.String())
 		if d.field == "storage" || d.field == "retention" {

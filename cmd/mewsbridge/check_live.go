@@ -135,7 +135,7 @@ func (c *Config) checkPermissions(l *checklist, prefix string, found *publisher.
 	}
 	for _, denied := range found.Denied {
 		if denied.Optional {
-			l.add(stateWarning, what, "the user may not %s: metrics miss what it tells", denied.What)
+			l.add(stateWarning, what, "the user may not %s: webhooks are stored all the same, and metrics or the newest events miss it", denied.What)
 		} else {
 			l.add(stateProblem, what, "the user may not %s: allow it", denied.What)
 		}
@@ -150,7 +150,10 @@ func (c *Config) checkPermissions(l *checklist, prefix string, found *publisher.
 
 // checkStream says what a stream is and what serve would do about it.
 func (c *Config) checkStream(l *checklist, s publisher.InspectedStream) {
-	what := "stream " + s.Name
+	what, problem := "stream "+s.Name, stateProblem
+	if s.Optional {
+		problem = stateWarning
+	}
 	differing := strings.Join(s.Differences, ", ")
 	switch {
 	case s.Taken:
@@ -160,14 +163,14 @@ func (c *Config) checkStream(l *checklist, s publisher.InspectedStream) {
 		l.add(stateOK, what, "it is not there yet: serve creates it with %s", plural(c.Replicas, "replica", "replicas"))
 		return
 	case !s.Found:
-		l.add(stateProblem, what, "it is not there: create it, or set streams.manage to true")
+		l.add(problem, what, "it is not there: create it, or set streams.manage to true")
 		return
 	case len(s.Fixed) > 0:
-		l.add(stateProblem, what, "%s: NATS lets nobody change that, so set another prefix or delete the stream", strings.Join(s.Fixed, ", "))
+		l.add(problem, what, "%s: NATS lets nobody change that, so set another prefix or delete the stream", strings.Join(s.Fixed, ", "))
 	case differing != "" && c.Manage:
 		l.add(stateWarning, what, "%s: serve changes it", differing)
 	case differing != "":
-		l.add(stateProblem, what, "%s: change it, or set streams.manage to true", differing)
+		l.add(problem, what, "%s: change it, or set streams.manage to true", differing)
 	}
 	state, size := stateOK, humanSize(s.Bytes)
 	if s.MaxBytes > 0 {
@@ -179,9 +182,13 @@ func (c *Config) checkStream(l *checklist, s publisher.InspectedStream) {
 	if s.Current < s.Replicas {
 		state = stateWarning
 	}
-	atomic := "atomic publish"
-	if !s.AtomicPublish {
-		atomic = "no atomic publish"
+	publish := ""
+	switch {
+	case s.Subject == "":
+	case s.AtomicPublish:
+		publish = ", atomic publish"
+	default:
+		publish = ", no atomic publish"
 	}
-	l.add(state, what, "%s, %s, %d of %s up to date, %s", plural(s.Messages, "message", "messages"), size, s.Current, plural(s.Replicas, "replica", "replicas"), atomic)
+	l.add(state, what, "%s, %s, %d of %s up to date%s", plural(s.Messages, "message", "messages"), size, s.Current, plural(s.Replicas, "replica", "replicas"), publish)
 }

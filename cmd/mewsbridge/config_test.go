@@ -60,7 +60,7 @@ var configParts = []cmp.Option{cmp.AllowUnexported(endpointConfig{}), cmp.Compar
 
 func TestEndpoints(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(file, []byte("# rotated in May\n\nnew:the-new-token-0123456789\n  the-old-token-0123456789\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("\ufeff# rotated in May\n\nnew:the-new-token-0123456789\r\n  the-old-token-0123456789\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := mustResolve(t, given(t, nil, nil, "endpoints:\n- "+endpointYAML("demo", "/demo")+"\n- {name: live, path: /live, prefix: live, allow: [192.0.2.77/24, \"2001:db8::1\"], tokens_file: "+file+"}\n"))

@@ -60,6 +60,9 @@ func parseToken(text string, place int) (namedToken, error) {
 	return namedToken{name, secret(value)}, nil
 }
 
+// byteOrderMark is what some editors put in front of a file. In front of a token it would be part of it, and nobody would see it.
+const byteOrderMark = "\ufeff"
+
 // readTokensFile reads a file of tokens.
 func readTokensFile(name string) ([]namedToken, error) {
 	data, err := os.ReadFile(name)
@@ -72,7 +75,7 @@ func readTokensFile(name string) ([]namedToken, error) {
 // parseTokensFile reads one token a line. Empty lines and those that begin with # are passed over.
 func parseTokensFile(data []byte) ([]namedToken, error) {
 	var lines []string
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(data), byteOrderMark)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			lines = append(lines, line)
 		}
