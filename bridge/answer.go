@@ -74,6 +74,7 @@ type failure struct {
 	attempt  int   // of the delivery, from 1; 0 before it is known
 	offset   int64 // of notJSON
 	limit    int64 // of tooLarge
+	flood    bool  // of unauthorized: one of very many
 }
 
 func (f *failure) Error() string {
@@ -116,7 +117,9 @@ func failureOf(err error) *failure {
 // answerError writes the answer to an error; echo calls it for every error of a handler and of its own.
 func (b *Bridge) answerError(err error, c echo.Context) {
 	f := failureOf(err)
-	b.logFailure(c, f)
+	if !f.flood {
+		b.logFailure(c, f)
+	}
 	if f.kind == notFound || f.kind == badMethod {
 		b.metrics.refused.WithLabelValues(f.kind.word).Inc()
 	}
@@ -133,6 +136,9 @@ func (b *Bridge) answerError(err error, c echo.Context) {
 	header := c.Response().Header()
 	if f.kind.status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", retryAfter)
+	}
+	if f.flood {
+		header.Set("Connection", "close")
 	}
 	if c.Request().ContentLength != 0 && f.delivery == "" {
 		// The body was not read: reading what a stranger sends, only to keep the connection, is not worth it.

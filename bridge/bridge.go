@@ -55,7 +55,7 @@ type Config struct {
 	Ready       func(context.Context) error // nil when the webhooks of every endpoint can be stored
 	Log         *zap.Logger
 
-	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed. It is evaluated for Endpoint.Allow.
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed, for Endpoint.Allow and for counting wrong tokens.
 	TrustedProxies []netip.Prefix
 	// Admin is served on the admin listener beside /livez and /readyz.
 	Admin []AdminRoute
@@ -107,15 +107,16 @@ func (c Config) validate() error {
 
 // Bridge turns webhooks into messages. Its handlers may be used concurrently.
 type Bridge struct {
-	cfg      Config
-	log      *zap.Logger
-	ledger   *ledger
-	bodies   memory
-	stopping atomic.Bool
-	public   *echo.Echo
-	admin    *echo.Echo
-	metrics  *metrics
-	failures *failureLog
+	cfg       Config
+	log       *zap.Logger
+	ledger    *ledger
+	bodies    memory
+	strangers *strangers
+	stopping  atomic.Bool
+	public    *echo.Echo
+	admin     *echo.Echo
+	metrics   *metrics
+	failures  *failureLog
 }
 
 // New returns a Bridge, or everything that is wrong with cfg. It starts nothing.
@@ -127,7 +128,7 @@ func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, log: cfg.Log,
 		ledger: newLedger(cfg.RetryWindow, cfg.LedgerSize),
-		bodies: memory{limit: cfg.MaxInflightBytes}, metrics: newMetrics(), failures: newFailureLog(),
+		bodies: memory{limit: cfg.MaxInflightBytes}, strangers: newStrangers(cfg.TrustedProxies, cfg.Log), metrics: newMetrics(), failures: newFailureLog(),
 	}
 	drifts := newDrift(cfg.Log)
 	b.public = b.newEcho()

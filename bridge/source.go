@@ -10,7 +10,7 @@ import (
 
 // admit returns an answer when r does not come from an allowed network. The sender is told the same as of a wrong token, so that
 // nobody learns which networks are allowed.
-func (e *endpoint) admit(r *http.Request) error {
+func (e *endpoint) admit(r *http.Request) *failure {
 	if len(e.Allow) == 0 {
 		return nil
 	}

@@ -39,11 +39,8 @@ func (e *endpoint) receive(c echo.Context) error {
 // known.
 func (e *endpoint) handle(c echo.Context, o *observation) error {
 	r := c.Request()
-	if err := e.admit(r); err != nil {
+	if err := e.authenticate(r); err != nil {
 		return err
-	}
-	if !e.Tokens.authenticate(r, e.cfg.Now()) {
-		return &failure{kind: unauthorized}
 	}
 	o.authenticated, o.trace = true, e.beginTrace(r)
 	zipped, ok := compression(r.Header)
@@ -119,6 +116,19 @@ func (e *endpoint) notStored(c echo.Context, o *observation, claim claim, err er
 		e.standby(c)
 	}
 	return f
+}
+
+// authenticate returns an answer when r does not come from an allowed network with a live token.
+func (e *endpoint) authenticate(r *http.Request) error {
+	refused := e.admit(r)
+	if refused == nil && !e.Tokens.authenticate(r, e.cfg.Now()) {
+		refused = &failure{kind: unauthorized}
+	}
+	if refused == nil {
+		return nil
+	}
+	refused.flood = e.strangers.refused(r, e.cfg.Now())
+	return refused
 }
 
 // read takes the body off the connection by the time the events would have to be acknowledged.

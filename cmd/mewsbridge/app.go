@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 
 	"mewsbridge/bridge"
 	"mewsbridge/bridge/silence"
@@ -266,10 +265,11 @@ func (a *app) listen(setting, address string, handler http.Handler, connections 
 	if err != nil {
 		return nil, withCode(exitConfig, fmt.Errorf("%s: %w; free the address or set another one", setting, err))
 	}
+	gate := newGate(socket, connections)
 	return &listener{
-		socket: netutil.LimitListener(socket, connections),
+		socket: gate,
 		server: &http.Server{
-			Handler: handler, MaxHeaderBytes: a.cfg.MaxHeaderBytes,
+			Handler: gate.guard(handler), ConnContext: gate.connContext, ConnState: gate.connState, MaxHeaderBytes: a.cfg.MaxHeaderBytes,
 			ReadHeaderTimeout: a.cfg.HeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: a.cfg.IdleTimeout,
 			// net/http's own messages can quote what a client sent.
 			ErrorLog: stdlog.New(io.Discard, "", 0),

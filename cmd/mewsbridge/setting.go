@@ -114,7 +114,7 @@ func settings() []setting {
 		{"max_body", "MEWSBRIDGE_MAX_BODY", "", "largest webhook, for example 4MiB; none: 4MiB embedded, else what the server's max_payload leaves", setMaxBody},
 		{"seal_to", "MEWSBRIDGE_SEAL_TO", "", "public curve key (X…) to which credentials and the quarantine are sealed; none: they are stored in the clear", setSealTo},
 
-		{"http.max_connections", "MEWSBRIDGE_HTTP_MAX_CONNECTIONS", "10000", "connections for webhooks at a time", number(func(c *Config) *int { return &c.MaxConnections })},
+		{"http.max_connections", "MEWSBRIDGE_HTTP_MAX_CONNECTIONS", "10000", "connections for webhooks at a time; beyond them a new one takes the place of the one idle longest", number(func(c *Config) *int { return &c.MaxConnections })},
 		{"http.max_header_bytes", "MEWSBRIDGE_HTTP_MAX_HEADER_BYTES", "16384", "size of a request's headers", number(func(c *Config) *int { return &c.MaxHeaderBytes })},
 		{"http.header_timeout", "MEWSBRIDGE_HTTP_HEADER_TIMEOUT", "5s", "time to send a request's headers", span(func(c *Config) *time.Duration { return &c.HeaderTimeout })},
 		{"http.idle_timeout", "MEWSBRIDGE_HTTP_IDLE_TIMEOUT", "2m", "how long an idle connection is kept", span(func(c *Config) *time.Duration { return &c.IdleTimeout })},
