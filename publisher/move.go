@@ -22,7 +22,7 @@ func (p *Publisher) moveOn(deaf deafness, began time.Time) deafness {
 	landings := p.landings()
 	problem := p.streamsProblem.Load()
 	switch {
-	case problem == nil || !errors.Is(*problem, schema.ErrUnavailable):
+	case problem == nil || !errors.Is(*problem, schema.ErrUnavailable) || !p.conn.IsConnected():
 		return deafness{}
 	case deaf.since.IsZero() || landings != deaf.landings: // who may not ask for the streams may well store in them
 		return deafness{began, landings}
