@@ -16,7 +16,7 @@ trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
 # named FILE IMAGE prints the whole name under which FILE uses the image.
 named() { grep -oE "\b$2:[A-Za-z0-9._-]+" "$1" | head -n 1; }
 
-# built NAME makes an image of the Dockerfile on standard input and the folder $folder/NAME.
+# built NAME IMAGE makes an image of the Dockerfile on standard input and the folder $folder/NAME.
 built() {
   cat >"$folder/$1/Dockerfile"
   docker build --quiet -t "$2" "$folder/$1" >/dev/null
