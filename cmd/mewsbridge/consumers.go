@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -73,6 +74,11 @@ func runConsumers(ctx context.Context, env *environment, o *consumersOptions) er
 		}
 		all = append(all, of...)
 	}
+	of, err := latestConsumers(ctx, js, o.nats.prefix)
+	if err != nil {
+		return err
+	}
+	all = append(all, of...)
 	if o.json {
 		encoder := json.NewEncoder(env.Stdout)
 		for _, c := range all {
@@ -87,6 +93,19 @@ func runConsumers(ctx context.Context, env *environment, o *consumersOptions) er
 		return withCode(exitInternal, err)
 	}
 	return withCode(exitInternal, printConsumers(env.Stdout, all, time.Now()))
+}
+
+// latestConsumers returns the consumers of the stream of the newest events, which is there on request only.
+func latestConsumers(ctx context.Context, js jetstream.JetStream, prefix string) ([]consumerState, error) {
+	name := schema.LatestStream(prefix)
+	stream, err := js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, withCode(exitUnavailable, fmt.Errorf("look up stream %s: %w", name, err))
+	}
+	return consumersOf(ctx, stream)
 }
 
 // consumersOf returns the consumers of a stream, the one that is furthest behind first.

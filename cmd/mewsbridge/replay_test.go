@@ -228,4 +228,16 @@ func TestConsumers(t *testing.T) {
 	if first.Name != "behind" || first.Pending != 2000 || first.LastDelivered != nil || second.AckPending != 3 || second.Pending != 997 || time.Since(*second.LastDelivered) > time.Minute {
 		t.Errorf("%+v %+v", first, second)
 	}
+	// The stream of the newest events is there on request only; what fills it is no consumer of the events.
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "MEWS_LATEST", Sources: []*jetstream.StreamSource{{Name: "MEWS_EVENTS"}}, MaxMsgsPerSubject: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateConsumer(ctx, "MEWS_LATEST", jetstream.ConsumerConfig{Durable: "newest"}); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, "the newest events", func() bool { return streamLength(t, s.ClientURL(), "MEWS_LATEST") > 0 })
+	contains(t, mustExecute(t, s.ClientURL(), "consumers"), "CONSUMERS OF MEWS_LATEST", "newest")
+	if n := strings.Count(mustExecute(t, s.ClientURL(), "consumers", "--json"), "\n"); n != 3 {
+		t.Errorf("%d consumers, want 3", n)
+	}
 }
