@@ -215,10 +215,12 @@ func (m *model) look() {
 		return err == nil
 	})
 	for sequence := m.rig.seen + 1; sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
-		message, err := stream.GetMsg(ctx, sequence)
-		if err != nil {
-			m.t.Fatal(err)
-		}
+		var message *jetstream.RawStreamMsg
+		natstest.Eventually(m.t, fmt.Sprintf("message %d", sequence), func() bool { // a replica may not have it yet
+			var err error
+			message, err = stream.GetMsg(ctx, sequence)
+			return err == nil
+		})
 		m.stored[message.Subject] = append(m.stored[message.Subject], m.now)
 		m.rig.seen = sequence
 	}

@@ -206,7 +206,7 @@ func (r *requeue) printEnd() error {
 	case r.seen == 0:
 		_, err = fmt.Fprintln(r.env.Stdout, "Nothing is in quarantine that this asks for.")
 	case r.publisher == nil:
-		_, err = fmt.Fprintf(r.env.Stdout, "%d of %s would be replayed: %s. Nothing was changed; add --yes to do it.\n",
+		_, err = fmt.Fprintf(r.env.Stdout, "%d of %s would be replayed: %s.\nNothing was changed; add --yes to do it.\n",
 			r.understood, plural(r.seen, "message", "messages"), plural(r.published, "event", "events"))
 	default:
 		_, err = fmt.Fprintf(r.env.Stdout, "%d of %s replayed: %s.\n", r.understood, plural(r.seen, "message", "messages"), plural(r.published, "event", "events"))

@@ -196,7 +196,7 @@ func TestQuarantineReplay(t *testing.T) {
 
 	out := mustExecute(t, s.ClientURL(), "quarantine", "replay", "--all")
 	contains(t, out, "1 event, 1 to quarantine one by one", "give --enterprise; stays", "NewType of "+hotel+" (as event 1 of the same webhook)",
-		"still not-json at byte 1; stays", "2 of 4 messages would be replayed: 2 events. Nothing was changed")
+		"still not-json at byte 1; stays", "2 of 4 messages would be replayed: 2 events.\nNothing was changed")
 	if n := len(messagesIn(t, js, "MEWS_QUARANTINE")); n != 4 {
 		t.Fatalf("without --yes %d are in quarantine", n)
 	}

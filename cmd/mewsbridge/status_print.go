@@ -100,10 +100,11 @@ func (r *statusReport) endpoints() *table {
 	return t
 }
 
+// streams says how old the oldest and the newest message of each are, and how many came within the last minute and hour.
 func (r *statusReport) streams() *table {
-	t := newTable("STREAM", ">MESSAGES", ">SIZE", ">OLDEST", ">NEWEST", ">LAST MINUTE", ">LAST HOUR")
+	t := newTable("STREAM", ">MESSAGES", ">SIZE", ">OLDEST", ">NEWEST", ">1 MIN", ">1 HOUR")
 	for _, s := range r.Streams {
-		t.add(s.Name, grouped(s.Messages), humanSize(s.Bytes), r.ago(s.Oldest, ""), r.ago(s.Newest, ""), grouped(s.LastMinute), grouped(s.LastHour))
+		t.add(s.Name, grouped(s.Messages), humanSize(s.Bytes), r.since(s.Oldest), r.since(s.Newest), grouped(s.LastMinute), grouped(s.LastHour))
 	}
 	return t
 }
@@ -129,4 +130,12 @@ func (r *statusReport) ago(at *time.Time, never string) string {
 		return never
 	}
 	return age(*at, r.At) + " ago"
+}
+
+// since writes how long ago at was; nothing for no time.
+func (r *statusReport) since(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return age(*at, r.At)
 }
