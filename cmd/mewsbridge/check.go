@@ -162,6 +162,14 @@ func (c *Config) describe(l *checklist, now time.Time) {
 	} else {
 		l.add(stateOK, "NATS", "%s, %s, %s", strings.Join(redacted(c.NATSURL), ", "), c.describeIdentity(), plural(c.Replicas, "replica", "replicas"))
 	}
+	if len(c.Leaf.URL) > 0 {
+		l.add(stateOK, "hub", "%s, whose domain %s fetches from domain %s here", strings.Join(redacted(c.Leaf.URL), ", "), c.Leaf.HubDomain, c.Leaf.Domain)
+	}
+	if c.Sealer == nil {
+		l.add(stateNote, "credentials", "stored in the clear, in the streams of integrations and perhaps the quarantine: seal_to seals them")
+	} else {
+		l.add(stateOK, "credentials", "sealed to %s", c.Sealer.Key())
+	}
 }
 
 func (c *Config) describeCertificate(l *checklist, now time.Time) {

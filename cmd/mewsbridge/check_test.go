@@ -61,6 +61,7 @@ func TestCheckWithoutNetwork(t *testing.T) {
 	expectLines(t, out,
 		"ok endpoint mews /webhooks/mews; a token that is made and kept in the data dir; from any network; to MEWS_EVENTS, MEWS_INTEGRATIONS, MEWS_QUARANTINE",
 		"note webhooks at :8080, without TLS", "ok admin at 127.0.0.1:8081, for this machine only", "ok NATS embedded, streams in data/nats",
+		"note credentials stored in the clear",
 		"note durability a 202 means that the embedded server has written the events to its disk")
 
 	dir := t.TempDir()
@@ -78,6 +79,15 @@ func TestCheckWithoutNetwork(t *testing.T) {
 	if strings.Contains(out, "secret") || strings.Contains(out, "the-token-of") {
 		t.Errorf("a secret is printed:\n%s", out)
 	}
+}
+
+func TestCheckNamesHubAndKey(t *testing.T) {
+	_, public := newKeyFile(t)
+	code, out, errs := check(t, []string{"MEWSBRIDGE_NATS_LEAF_URL=tls://edge:a-secret-password@hub:7422", "MEWSBRIDGE_SEAL_TO=" + public})
+	if code != exitOK || errs != "" || strings.Contains(out, "a-secret") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	expectLines(t, out, "ok hub tls://hub:7422, whose domain hub fetches from domain edge here", "ok credentials sealed to "+public)
 }
 
 func TestCheckNamesAllProblems(t *testing.T) {

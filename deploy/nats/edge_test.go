@@ -168,6 +168,35 @@ func TestHub(t *testing.T) {
 	t.Run("the edge reads and deletes nothing of the hub", func(t *testing.T) { edgeIsBounded(t, second, operator) })
 }
 
+// TestHubOfThree is cluster.conf with what hub.conf adds: three replicas of what was stored at the edge.
+func TestHubOfThree(t *testing.T) {
+	ca := setEnvironment(t)
+	ports := natstest.Ports(t, 3)
+	started := 0
+	servers := natstest.Cluster(t, 3, configuredBy(t, "cluster.conf"), func(o *server.Options) {
+		o.JetStreamDomain = "hub"
+		o.LeafNode.Host, o.LeafNode.Port, o.LeafNode.TLSConfig = "127.0.0.1", ports[started], o.TLSConfig.Clone()
+		started++
+	})
+	d := newDeployment(ca, servers...)
+	edge := d.startLeaf(t, "edge1", ports[0])
+	hub := edge.hub()
+	hub.Replicas = 3
+	edge.open(t, hub)
+	edge.store(t, 0, 20)
+	edge.forwarded(t)
+	operator := d.as(t, "operator", passwords["MEWS_OPERATOR_PASSWORD"], "")
+	for name, want := range map[string]uint64{"MEWS_EVENTS": 20, "MEWS_INTEGRATIONS": 1, "MEWS_QUARANTINE": 0} {
+		stream, err := operator.js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := stream.CachedInfo(); info.State.Msgs != want || info.Config.Replicas != 3 || len(info.Config.Subjects) != 0 {
+			t.Errorf("%s at the hub has %d messages on %d replicas, subjects %v", name, info.State.Msgs, info.Config.Replicas, info.Config.Subjects)
+		}
+	}
+}
+
 // edgeIsBounded tries from the edge what only the hub may, and listens there for what is the hub's.
 func edgeIsBounded(t *testing.T, l *leafNode, operator *client) {
 	t.Helper()
