@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,10 +67,11 @@ func TestEndpointsDoNotShareRetries(t *testing.T) {
 }
 
 func TestTokenSet(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
+	var now atomic.Int64 // seconds; handlers ask for it after they have answered, too
+	now.Store(1_800_000_000)
 	tokens := tokenSet(t, bridge.NewToken("old", token), bridge.NewToken("new", token+"2"))
 	r := newRig(t, func(c *bridge.Config) {
-		c.Now = func() time.Time { return now }
+		c.Now = func() time.Time { return time.Unix(now.Load(), 0) }
 		c.Endpoints[0].Tokens = tokens
 		c.Endpoints = append(c.Endpoints, demo(t, *c))
 	})
@@ -100,7 +102,7 @@ func TestTokenSet(t *testing.T) {
 	expect("mews/old never, mews/new never, demo/demo never")
 	send(token, 202)
 	expect("mews/old 08:00:00, mews/new never, demo/demo never")
-	now = now.Add(time.Minute)
+	now.Add(60)
 	send(token+"2", 202)
 	send(token+"3", 401)
 	expect("mews/old 08:00:00, mews/new 08:01:00, demo/demo never")

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,6 +69,7 @@ type Denied struct {
 // publish it sends messages that say they are for another stream, which JetStream refuses, and requests that no server
 // can read. The error wraps schema.ErrUnavailable when NATS cannot be reached, and repeats no credential.
 func Inspect(ctx context.Context, cfg Config) (*Inspection, error) {
+	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("configure publisher: %w", err)
 	}
@@ -133,6 +135,8 @@ type question struct {
 
 // questions are asked at the same time. refuse may be called while they are.
 type questions struct {
+	inbox string // begins the subjects of the answers
+
 	mu           sync.Mutex
 	all          []*question
 	inboxRefused bool
@@ -159,7 +163,7 @@ const (
 
 // questions returns one question for each permission that the bridge uses.
 func (c Config) questions() *questions {
-	q := &questions{}
+	q := &questions{inbox: cmp.Or(c.InboxPrefix, strings.TrimSuffix(nats.InboxPrefix, ".")) + "."}
 	add := func(one question) { q.all = append(q.all, &one) }
 	look := func(stream string, optional bool) {
 		add(question{subject: apiStreamInfo + stream, optional: optional})
@@ -219,7 +223,7 @@ func (q *questions) refuse(err error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if strings.HasPrefix(parts[1], nats.InboxPrefix) { // nothing can be answered
+	if strings.HasPrefix(parts[1], q.inbox) { // nothing can be answered
 		q.inboxRefused = true
 		for _, one := range q.all {
 			one.giveUp()
@@ -245,7 +249,7 @@ func (q *questions) report(found *Inspection) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.inboxRefused {
-		found.Denied = append(found.Denied, Denied{What: "subscribe to " + nats.InboxPrefix + ">"})
+		found.Denied = append(found.Denied, Denied{What: "subscribe to " + q.inbox + ">"})
 	}
 	for _, one := range q.all {
 		what := one.what

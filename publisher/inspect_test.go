@@ -119,6 +119,11 @@ func TestInspectNamesWhatIsDenied(t *testing.T) {
 			t.Errorf("without %s: denied %v, silent %v", subject, found.Denied, found.Silent)
 		}
 	}
+	cfg := inspectConfig(s)
+	cfg.Username, cfg.Password, cfg.InboxPrefix = "deaf", "p", "_INBOX_own"
+	if found := inspect(t, cfg); !cmp.Equal(found.Denied, []publisher.Denied{{What: "subscribe to _INBOX_own.>"}}) || len(found.Silent) != 0 {
+		t.Errorf("without an inbox of its own: denied %v, silent %v", found.Denied, found.Silent)
+	}
 	if found := look("deaf"); !cmp.Equal(found.Denied, []publisher.Denied{{What: "subscribe to _INBOX.>"}}) || len(found.Silent) != 0 {
 		t.Errorf("without its inbox: denied %v, silent %v", found.Denied, found.Silent)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -159,6 +160,9 @@ func (c *Config) describe(l *checklist, now time.Time) {
 	}
 	if c.Embedded() {
 		l.add(stateOK, "NATS", "embedded, streams in %s; services read at %s", c.embeddedConfig().StoreDir, c.NATSListen)
+		if c.hub() != nil {
+			l.add(stateNote, "hub", "check does not ask it; what it misses does not keep webhooks from being stored here")
+		}
 	} else {
 		l.add(stateOK, "NATS", "%s, %s, %s", strings.Join(redacted(c.NATSURL), ", "), c.describeIdentity(), plural(c.Replicas, "replica", "replicas"))
 	}
@@ -219,7 +223,12 @@ func (c *Config) describeIdentity() string {
 	case c.NATSToken != "":
 		return "with a token"
 	}
-	return "without credentials of its own"
+	for _, text := range c.NATSURL {
+		if u, err := url.Parse(text); err == nil && u.User != nil {
+			return "with the credentials in the URL"
+		}
+	}
+	return "without credentials"
 }
 
 func streamsOf(prefix string) []string {

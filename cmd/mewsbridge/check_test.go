@@ -75,7 +75,7 @@ func TestCheckWithoutNetwork(t *testing.T) {
 	expectLines(t, out,
 		"ok endpoint live /live; token live; from 192.0.2.0/24; to MEWS_EVENTS", "ok endpoint partner /partner; token partner; from any network; to DEMO_EVENTS",
 		"warning webhooks at :8080, with TLS; the certificate for hooks.example.test ends on", "warning admin at :8081, without a token",
-		"ok NATS nats://127.0.0.1:1,", "note durability what a 202 is worth depends on that NATS")
+		"ok NATS nats://127.0.0.1:1, with the credentials in the URL, 1 replica", "note durability what a 202 is worth depends on that NATS")
 	if strings.Contains(out, "secret") || strings.Contains(out, "the-token-of") {
 		t.Errorf("a secret is printed:\n%s", out)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,29 @@ func TestParseSize(t *testing.T) {
 	for _, text := range []string{"", "0", "-1", "MiB", "1.5MiB", "1TiB", "9999GiB", "1 Mi B", "4mib"} {
 		if got, err := parseSize(text); err == nil {
 			t.Errorf("%q is %d, want an error", text, got)
+		}
+	}
+}
+
+// TestExampleOfEndpoints takes the comment off the example's endpoints.
+func TestExampleOfEndpoints(t *testing.T) {
+	data, err := os.ReadFile("../../deploy/mewsbridge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(`(?m)^# endpoints:\n(#   .*\n)+`).FindString(string(data))
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("may:the-new-token-0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	yaml := regexp.MustCompile(`tokens_file: \S+`).ReplaceAllString(strings.ReplaceAll("\n"+block, "\n# ", "\n"), "tokens_file: "+file)
+	from := given(t, nil, nil, yaml)
+	if c := mustResolve(t, from); len(c.Endpoints) < 2 || !c.Endpoints[0].listed {
+		t.Errorf("the example's endpoints are %+v", c.Endpoints)
+	}
+	for _, key := range append(endpointKeys(), "name") {
+		if !slices.ContainsFunc(from.file.endpoints, func(e fileEndpoint) bool { return e.values[key].text != "" }) {
+			t.Errorf("%s is not in the example's endpoints", key)
 		}
 	}
 }

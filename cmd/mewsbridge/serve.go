@@ -23,8 +23,8 @@ Without any setting it runs a NATS server of its own, keeps its streams under ./
 Mews. Each setting is a flag, an environment variable or a key of the YAML file given with --config; a flag wins over the environment,
 the environment over the file. Secrets are better kept in the environment or in files: others can see flags.
 
-Tokens files are read again when they change, and at once on SIGHUP. SIGTERM and SIGINT stop in order: webhooks that were accepted are stored and answered first. A second signal ends
-at once.`,
+Tokens and certificate files are read again when they change, and at once on SIGHUP. SIGTERM and SIGINT stop in order: webhooks
+that were accepted are stored and answered first. A second signal ends at once.`,
 		Example: `  mewsbridge serve
   NATS_URL=nats://n1:4222,nats://n2:4222 NATS_CREDS=bridge.creds mewsbridge serve --replicas 3
   mewsbridge serve --config mewsbridge.yaml`,
