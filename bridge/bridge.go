@@ -57,6 +57,8 @@ type Config struct {
 
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is believed, for Endpoint.Allow and for counting wrong tokens.
 	TrustedProxies []netip.Prefix
+	// Shared is what several bridges on one NATS know together of deliveries that wait for their retry; nil when this one is alone.
+	Shared SharedLedger
 	// Admin is served on the admin listener beside /livez and /readyz.
 	Admin []AdminRoute
 	// AdminToken is asked for, as a bearer token, by all of the admin listener but /livez and /readyz; nil: none is. Without it
@@ -110,6 +112,7 @@ type Bridge struct {
 	cfg       Config
 	log       *zap.Logger
 	ledger    *ledger
+	sharing   *sharing // all attempts begin and end through it
 	bodies    memory
 	strangers *strangers
 	stopping  atomic.Bool
@@ -131,6 +134,7 @@ func New(cfg Config) (*Bridge, error) {
 		bodies: memory{limit: cfg.MaxInflightBytes}, strangers: newStrangers(cfg.TrustedProxies, cfg.Log), metrics: newMetrics(), failures: newFailureLog(),
 	}
 	drifts := newDrift(cfg.Log)
+	b.sharing = newSharing(cfg.Shared, b.ledger, cfg.Now, cfg.Log)
 	b.public = b.newEcho()
 	for _, e := range cfg.Endpoints {
 		b.public.POST(e.Path, (&endpoint{b, e, b.metrics.endpoint(e.Name, drifts)}).receive)

@@ -31,7 +31,7 @@ type key struct {
 // attempt had already stored. Once told, or after three attempts, an identical body is a new message. The window counts from the
 // first attempt, so that a duplicate window of the same length still knows what that attempt stored.
 //
-// It is kept in memory. A process that dies between storing and answering forgets its entries, and the retry
+// It is kept in memory; sharing tells other bridges of it. A process that dies between storing and answering forgets its entries, and the retry
 // is stored again. An entry whose retries never reach us stays open for the window, and an identical new message
 // within it is taken for the retry.
 //
@@ -45,7 +45,8 @@ type ledger struct {
 	order []*entry         // by when they were opened; taken-over entries stay until they are passed
 	head  int
 	count int
-	lost  map[string]*losses // by endpoint
+	lost  map[string]*losses           // by endpoint
+	known map[schema.DeliveryID]*entry // those in open
 }
 
 // entry is a delivery whose sender has not been told 2xx.
@@ -59,6 +60,8 @@ type entry struct {
 	stored   bool // an attempt was stored, but the sender not told
 	moved    bool // the sender was sent to another bridge, which may have stored it
 	taken    bool
+	shared   bool // other bridges may know of it
+	foreign  bool // the attempt was another bridge's
 }
 
 // claim is one attempt under way.
@@ -69,10 +72,11 @@ type claim struct {
 	first    time.Time
 	stored   bool // by this or an earlier attempt
 	moved    bool // this attempt's sender was sent to another bridge
+	shared   bool // the entry that it took over may be known to other bridges
 }
 
 func newLedger(window time.Duration, size int) *ledger {
-	return &ledger{window: window, size: size, open: map[key][]*entry{}, lost: map[string]*losses{}}
+	return &ledger{window: window, size: size, open: map[key][]*entry{}, lost: map[string]*losses{}, known: map[schema.DeliveryID]*entry{}}
 }
 
 // begin starts an attempt: it takes over the oldest open entry of k, or begins a new delivery.
@@ -84,16 +88,21 @@ func (l *ledger) begin(k key, now time.Time) claim {
 		e := l.open[k][0]
 		l.take(e)
 		if e.expires.After(now) {
-			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first, stored: e.stored}
+			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first, stored: e.stored, shared: e.shared}
 		}
 	}
+	return newClaim(k, now)
+}
+
+// newClaim is the first attempt of a new delivery.
+func newClaim(k key, now time.Time) claim {
 	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
 }
 
-// end finishes the attempt. told says that a 2xx was written to the sender.
-func (l *ledger) end(c claim, told bool, now time.Time) {
+// end finishes the attempt and returns the entry that stays open, if any. told says that a 2xx was written to the sender.
+func (l *ledger) end(c claim, told bool, now time.Time) *entry {
 	if told {
-		return
+		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,20 +110,64 @@ func (l *ledger) end(c claim, told bool, now time.Time) {
 		if !c.stored && !c.moved {
 			l.lossesOf(c.key.endpoint).attempts++
 		}
-		return
+		return nil
 	}
 	l.expire(now)
-	if l.count >= l.size {
-		l.take(l.oldest())
-	}
 	e := &entry{
 		key: c.key, delivery: c.delivery, attempts: c.attempts, stored: c.stored, moved: c.moved,
 		first: c.first, failed: now, expires: c.first.Add(l.window),
 	}
-	l.open[c.key] = append(l.open[c.key], e)
+	l.add(e)
+	return e
+}
+
+// add opens e, in place of the oldest entry when there are too many.
+func (l *ledger) add(e *entry) {
+	if l.count >= l.size {
+		l.take(l.oldest())
+	}
+	l.open[e.key] = append(l.open[e.key], e)
 	l.order = append(l.order, e)
+	l.known[e.delivery] = e
 	l.count++
 	l.compact()
+}
+
+// share says that others may know of e from here on. It reports false when e is closed already: then they need not.
+func (l *ledger) share(e *entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.taken {
+		return false
+	}
+	e.shared = true
+	return true
+}
+
+// learn opens the entry of another bridge. One that is known already, with as many attempts, is the ledger's own.
+func (l *ledger) learn(e *entry, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(now)
+	if e.failed, e.expires = now, e.first.Add(l.window); !e.expires.After(now) {
+		return
+	}
+	if before := l.known[e.delivery]; before != nil {
+		if before.attempts >= e.attempts {
+			return
+		}
+		l.take(before)
+	}
+	l.add(e)
+}
+
+// closed says that somebody has taken over the entry of a delivery's attempt.
+func (l *ledger) closed(d schema.DeliveryID, attempts int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.known[d]; e != nil && e.attempts <= attempts {
+		l.take(e)
+	}
 }
 
 // move finishes an attempt whose sender was sent to another bridge. What that one answers is not learned here: the next
@@ -138,6 +191,7 @@ func (l *ledger) openEntries(now time.Time) int {
 func (l *ledger) take(e *entry) {
 	e.taken = true
 	l.count--
+	delete(l.known, e.delivery)
 	waiting := l.open[e.key]
 	if waiting[0] == e { // almost always; copying the rest each time would make a flood of one body quadratic
 		waiting[0] = nil
@@ -169,7 +223,7 @@ func (l *ledger) expire(now time.Time) {
 				return
 			}
 			l.take(e)
-			if !e.stored && !e.moved {
+			if !e.stored && !e.moved && !e.foreign {
 				l.lossesOf(e.key.endpoint).silent++
 			}
 		}

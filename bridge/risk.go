@@ -56,7 +56,7 @@ func (l *ledger) risk(endpoints []string, spacing time.Duration, now time.Time) 
 			continue
 		}
 		r.Open++
-		if e.stored || e.moved {
+		if e.stored || e.moved || e.foreign { // another bridge counts what it may lose itself
 			continue
 		}
 		last := e.failed.Add(time.Duration(maxAttempts-e.attempts) * spacing) // when the last attempt is due

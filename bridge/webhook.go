@@ -72,14 +72,14 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 		body = packed
 	}
 	received := e.cfg.Now()
-	claim := e.ledger.begin(key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
+	claim := e.sharing.begin(context.WithoutCancel(r.Context()), key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
 	o.retry = claim.attempts > 1
 	defer func() {
 		if o.moved {
 			e.ledger.move(claim, e.cfg.Now())
 			return
 		}
-		e.ledger.end(claim, o.told, e.cfg.Now())
+		e.sharing.end(claim, o.told, e.cfg.Now())
 	}()
 
 	if err := e.Publisher.Admit(time.Until(o.arrived.Add(e.cfg.AckDeadline))); err != nil {

@@ -147,12 +147,13 @@ func (a *app) openBridge() error {
 		Endpoints: endpoints, MaxBody: a.maxBody,
 		AckDeadline: a.cfg.AckDeadline, RetryWindow: a.cfg.RetryWindow,
 		Ready: a.ready, Log: a.log, TrustedProxies: a.cfg.TrustedProxies, Metrics: a.metrics, Tracer: a.tracer, RetrySpacing: a.cfg.RetrySpacing,
-		AdminToken: a.cfg.adminToken(), Admin: a.adminRoutes(),
+		AdminToken: a.cfg.adminToken(), Admin: a.adminRoutes(), Shared: a.sharedLedger(),
 	})
 	if err != nil {
 		return withCode(exitConfig, err)
 	}
 	a.bridge = b
+	a.share()
 	a.onStop("reloader", a.reloader.stop)
 	return nil
 }
@@ -317,6 +318,26 @@ func (a *app) start(ctx context.Context, hangups <-chan os.Signal) error {
 	a.admin.serve(a.failed)
 	a.public.serve(a.failed)
 	return nil
+}
+
+// sharedLedger returns what the bridges on one NATS share, or nil.
+func (a *app) sharedLedger() bridge.SharedLedger {
+	if !a.cfg.SharedLedger {
+		return nil
+	}
+	return a.publishers[0].Ledger(a.cfg.RetryWindow)
+}
+
+// share has the bridge share its ledger until the last webhook has been answered.
+func (a *app) share() {
+	ctx, end := context.WithCancel(context.Background())
+	var sharing sync.WaitGroup
+	sharing.Go(func() { a.bridge.Share(ctx) })
+	a.onStop("shared ledger", func(context.Context) error {
+		end()
+		sharing.Wait()
+		return nil
+	})
 }
 
 // watch runs what looks at the bridge from time to time, until it is stopped.

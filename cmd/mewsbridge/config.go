@@ -48,7 +48,7 @@ type Config struct {
 	Leaf                               leafConfig
 
 	Replicas                             int
-	Manage, Latest                       bool
+	Manage, Latest, SharedLedger         bool
 	MaxAge, DuplicateWindow, RetryWindow time.Duration
 	RetrySpacing                         time.Duration
 	AckDeadline                          time.Duration

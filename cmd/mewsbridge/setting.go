@@ -110,6 +110,7 @@ func settings() []setting {
 		{"duplicate_window", "MEWSBRIDGE_DUPLICATE_WINDOW", "1h", "how long the streams remember message ids", span(func(c *Config) *time.Duration { return &c.DuplicateWindow })},
 		{"retry_window", "MEWSBRIDGE_RETRY_WINDOW", "30m", "how long a webhook that was not answered 2xx is expected again", span(func(c *Config) *time.Duration { return &c.RetryWindow })},
 		{"retry_spacing", "MEWSBRIDGE_RETRY_SPACING", "3m", "how long Mews is taken to wait between its three attempts; what is at risk of loss is told by it", span(func(c *Config) *time.Duration { return &c.RetrySpacing })},
+		{"ledger.shared", "MEWSBRIDGE_LEDGER_SHARED", "false", "share what waits for its retry with the other bridges on the same NATS, in the key-value bucket <PREFIX>_LEDGER", flag(func(c *Config) *bool { return &c.SharedLedger })},
 		{"ack_deadline", "MEWSBRIDGE_ACK_DEADLINE", "4s", "time from a webhook's arrival to its last acknowledgement; less than 5s", span(func(c *Config) *time.Duration { return &c.AckDeadline })},
 		{"max_body", "MEWSBRIDGE_MAX_BODY", "", "largest webhook, for example 4MiB; none: 4MiB embedded, else what the server's max_payload leaves", setMaxBody},
 		{"seal_to", "MEWSBRIDGE_SEAL_TO", "", "public curve key (X…) to which credentials and the quarantine are sealed; none: they are stored in the clear", setSealTo},

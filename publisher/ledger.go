@@ -1,0 +1,150 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"mewsbridge/schema"
+)
+
+// How the bucket is looked after.
+const (
+	ledgerTimeout = 2 * time.Second
+	ledgerAgain   = time.Second // after an error
+	ledgerLook    = time.Minute // whether the bucket that is watched is still there
+)
+
+// Ledger is a JetStream key-value bucket whose keys are written once and end by themselves. Its methods may be called
+// concurrently.
+type Ledger struct {
+	p   *Publisher
+	ttl time.Duration
+
+	mu     sync.Mutex
+	bucket jetstream.KeyValue // nil until it was found
+}
+
+// Ledger returns the bucket <PREFIX>_LEDGER, whose keys live for ttl. It is made when first needed, if the publisher manages its
+// streams.
+func (p *Publisher) Ledger(ttl time.Duration) *Ledger { return &Ledger{p: p, ttl: ttl} }
+
+// open returns the bucket.
+func (l *Ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
+	if !l.p.connected.Load() {
+		return nil, l.p.unreachable()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bucket != nil {
+		return l.bucket, nil
+	}
+	name := strings.ToUpper(l.p.cfg.Prefix) + "_LEDGER"
+	var err error
+	if l.p.cfg.Manage {
+		l.bucket, err = l.p.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: name, Description: "deliveries that wait for their retry, shared by the bridges", History: 1,
+			TTL: l.ttl, Storage: jetstream.FileStorage, Replicas: l.p.cfg.Replicas,
+		})
+	} else {
+		l.bucket, err = l.p.js.KeyValue(ctx, name)
+	}
+	if err != nil {
+		l.bucket = nil
+		return nil, fmt.Errorf("open bucket %s: %w", name, err)
+	}
+	return l.bucket, nil
+}
+
+func (l *Ledger) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket = nil
+}
+
+// Create writes value under key and returns true, or false when the key is there already. After an error the key may be there or not; an
+// error that wraps schema.ErrUnavailable says that nothing was sent. It returns when ctx ends at the latest.
+func (l *Ledger) Create(ctx context.Context, key string, value []byte) (created bool, err error) {
+	bucket, err := l.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	_, err = bucket.Create(ctx, key, value)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyExists):
+		return false, nil
+	case err != nil:
+		l.forget() // it may have been deleted
+		return false, fmt.Errorf("write to bucket %s: %w", bucket.Bucket(), err)
+	}
+	return true, nil
+}
+
+// Watch calls see with every key and its value, those that are there first and in their order, until ctx ends. It goes on after NATS was
+// away and after the bucket was deleted; a key may come twice.
+func (l *Ledger) Watch(ctx context.Context, see func(key string, value []byte)) {
+	failing := false
+	for ctx.Err() == nil {
+		err := l.watch(ctx, see)
+		if err != nil && !failing && !errors.Is(err, schema.ErrUnavailable) && ctx.Err() == nil {
+			l.p.log.Warn("the shared ledger cannot be read: retries that reach another bridge are stored twice", zap.Error(err))
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+		case <-time.After(ledgerAgain):
+		}
+	}
+}
+
+// watch reads until the bucket is gone or ctx ends.
+func (l *Ledger) watch(ctx context.Context, see func(key string, value []byte)) error {
+	opening, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	bucket, err := l.open(opening)
+	if err != nil {
+		return err
+	}
+	watcher, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		l.forget()
+		return fmt.Errorf("watch bucket %s: %w", bucket.Bucket(), err)
+	}
+	defer func() { _ = watcher.Stop() }() // the connection may be gone
+	look := time.NewTicker(ledgerLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entry, open := <-watcher.Updates():
+			if !open {
+				return errors.New("the watch has ended")
+			}
+			if entry != nil { // nil says that what was there has been read
+				see(entry.Key(), entry.Value())
+			}
+		case <-look.C:
+			if err := l.look(ctx, bucket); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// look returns an error when the bucket is known to be gone.
+func (l *Ledger) look(ctx context.Context, bucket jetstream.KeyValue) error {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	if _, err := bucket.Status(ctx); errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
+		l.forget()
+		return fmt.Errorf("look at bucket %s: %w", bucket.Bucket(), err)
+	}
+	return nil
+}
