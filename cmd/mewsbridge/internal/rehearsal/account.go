@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type account struct {
 	earlier   []uint8 // by event: how often it was seen in streams that are deleted, at most in one of them
 	restarts  []time.Duration
 	deletions []span
+	lost      []string // a line for each webhook of which an event is lost
 }
 
 // span is a time in which what was stored may be gone without having been counted.
@@ -124,12 +126,14 @@ func (a *account) settle() Counts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.progress
+	a.lost = nil
 	c.Outage = max(c.Outage, a.ended-a.delivered)
 	for number := range a.webhooks {
 		s := &a.webhooks[number]
 		if s.fate == unsent || s.fate == interrupted {
 			continue
 		}
+		before := c.Lost
 		for event := number * a.per; event < (number+1)*a.per; event++ {
 			times := max(a.tally.Times(event), int(a.earlier[event]))
 			switch {
@@ -147,6 +151,9 @@ func (a *account) settle() Counts {
 			} else if times > 1 {
 				c.Unexplained += times - 1
 			}
+		}
+		if n := c.Lost - before; n > 0 {
+			a.lost = append(a.lost, fmt.Sprintf("webhook %d: %d events, last sent at %v, acknowledged at %v", number, n, s.last, s.end))
 		}
 	}
 	return c

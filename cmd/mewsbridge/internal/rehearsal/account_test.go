@@ -59,7 +59,7 @@ func TestAccount(t *testing.T) {
 
 	want := Counts{Sent: 8, Acknowledged: 6, Dropped: 1, Retried: 5, Stored: 2 + 1 + 1 + 2 + 2 + 2 + 1, Lost: 1, Deleted: 1, Undelivered: 1,
 		Duplicates: 4, Unexplained: 1, Outage: second(6), Slowest: second(0.5)}
-	if got := a.settle(); got != want {
+	if got := a.settle(); got != want || len(a.lost) != 1 {
 		t.Errorf("counted %+v\n    want %+v", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -240,6 +241,10 @@ func (s *stage) finish() {
 		return
 	}
 	s.report.Counts = s.account.settle()
+	if lost := s.account.lost; len(lost) > 0 {
+		file := filepath.Join(s.dir, "lost")
+		s.problem(errors.Join(fmt.Errorf("%s says which events are lost", file), os.WriteFile(file, []byte(strings.Join(lost, "\n")+"\n"), 0o600)))
+	}
 	if err := s.bridge.process.terminate(); err != nil {
 		s.problem(err)
 	}
@@ -294,6 +299,10 @@ func (s *stage) read() error {
 			return err
 		}
 		s.position, err = s.account.tally.Read(s.ctx, stream, s.position)
+		if last := stream.CachedInfo().State.LastSeq; err == nil && s.position < last {
+			// The consumer was on a replica that has yet to catch up: the end of what it holds is not the end of the stream.
+			err = fmt.Errorf("read up to %d of %d", s.position, last)
+		}
 		return err
 	})
 }
