@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"mewsbridge/publisher/natstest"
 )
 
@@ -113,5 +115,35 @@ func TestTokensFromKubernetes(t *testing.T) {
 	natstest.Eventually(t, "the new token", func() bool { return p.status(t, nextToken) == 202 })
 	if status := p.status(t, formerToken); status != 401 {
 		t.Errorf("the old token: %d", status)
+	}
+}
+
+// TestHalfWrittenFileIsNotTaken looks at a file between its writer's steps.
+func TestHalfWrittenFileIsNotTaken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tokens")
+	taken := ""
+	w := &watched{setting: "tokens_file", files: []string{file}, apply: func(contents [][]byte) ([]zap.Field, error) {
+		taken += string(contents[0]) + ";"
+		return nil, nil
+	}}
+	for i, step := range []struct {
+		write string
+		now   bool // as on SIGHUP
+		taken string
+	}{
+		{"one", false, ""},
+		{"one", false, "one;"},
+		{"one", false, "one;"},
+		{"tw", false, "one;"},
+		{"two", false, "one;"},
+		{"two", false, "one;two;"},
+		{"three", true, "one;two;three;"},
+		{"three", true, "one;two;three;"},
+	} {
+		replaceFile(t, file, step.write)
+		w.check(zap.NewNop(), step.now)
+		if taken != step.taken {
+			t.Errorf("look %d, at %q: taken %q, want %q", i, step.write, taken, step.taken)
+		}
 	}
 }
