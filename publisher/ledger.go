@@ -19,6 +19,7 @@ const (
 	ledgerTimeout = 2 * time.Second
 	ledgerAgain   = time.Second // after an error
 	ledgerLook    = time.Minute // whether the bucket that is watched is still there
+	ledgerTick    = time.Second // whether the connection is still the one on which the watch began
 )
 
 // Ledger is a JetStream key-value bucket whose keys are written once and end by themselves. Its methods may be called
@@ -105,6 +106,7 @@ func (l *Ledger) Watch(ctx context.Context, see func(key string, value []byte)) 
 
 // watch reads until the bucket is gone or ctx ends.
 func (l *Ledger) watch(ctx context.Context, see func(key string, value []byte)) error {
+	connection := l.p.conn.Stats().Reconnects
 	opening, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	bucket, err := l.open(opening)
@@ -117,8 +119,9 @@ func (l *Ledger) watch(ctx context.Context, see func(key string, value []byte)) 
 		return fmt.Errorf("watch bucket %s: %w", bucket.Bucket(), err)
 	}
 	defer func() { _ = watcher.Stop() }() // the connection may be gone
-	look := time.NewTicker(ledgerLook)
+	look, tick := time.NewTicker(ledgerLook), time.NewTicker(ledgerTick)
 	defer look.Stop()
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -129,6 +132,10 @@ func (l *Ledger) watch(ctx context.Context, see func(key string, value []byte)) 
 			}
 			if entry != nil { // nil says that what was there has been read
 				see(entry.Key(), entry.Value())
+			}
+		case <-tick.C:
+			if l.p.conn.Stats().Reconnects != connection {
+				return nil // a server that was started again knows nothing of the watch: begin anew rather than wait for it
 			}
 		case <-look.C:
 			if err := l.look(ctx, bucket); err != nil {

@@ -23,6 +23,15 @@ func Token(token string) Option {
 	return func(o *server.Options) { o.Authorization = token }
 }
 
+// User lets in one user, who may publish to the given subjects and listen for answers.
+func User(name, password string, publish ...string) Option {
+	return func(o *server.Options) {
+		o.Users = []*server.User{{Username: name, Password: password, Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}}}
+	}
+}
+
 // StopJetStream has the server go on without JetStream, as it does by itself after a write has failed.
 func StopJetStream(tb testing.TB, s *Server) {
 	tb.Helper()

@@ -1,0 +1,74 @@
+package publisher_test
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mewsbridge/publisher"
+	"mewsbridge/publisher/natstest"
+)
+
+// TestLedgerWithTheRightsInTheREADME runs two ledgers as a user who may do no more than the streams need and the README names beside: of two
+// that create one key one succeeds, and both see it, also after NATS was away.
+func TestLedgerWithTheRightsInTheREADME(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^    publish +(\$KV\..*)$`).FindSubmatch(readme)
+	if line == nil {
+		t.Fatal("README.md names no rights for the ledger")
+	}
+	rights := append(strings.Fields(string(line[1])), "mews.>", "$JS.API.INFO")
+	for _, stream := range []string{"MEWS_EVENTS", "MEWS_INTEGRATIONS", "MEWS_QUARANTINE"} {
+		rights = append(rights, "$JS.API.STREAM.*."+stream)
+	}
+	s := natstest.Start(t, natstest.User("bridge", "s3cret", rights...))
+	cfg := testConfig(s.ClientURL())
+	cfg.Username, cfg.Password = "bridge", "s3cret"
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	var mu sync.Mutex
+	var seen [2][]string
+	both := func(key string) func() bool {
+		return func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Contains(seen[0], key) && slices.Contains(seen[1], key)
+		}
+	}
+	var ledgers [2]*publisher.Ledger
+	for i := range ledgers {
+		p := mustStart(t, cfg)
+		waitReady(t, p)
+		ledgers[i] = p.Ledger(time.Hour)
+		watching.Go(func() {
+			ledgers[i].Watch(ctx, func(key string, value []byte) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[i] = append(seen[i], key+"="+string(value))
+			})
+		})
+	}
+	for i, want := range []bool{true, false} {
+		if created, err := ledgers[i].Create(ctx, "a.b", []byte("v")); err != nil || created != want {
+			t.Fatalf("ledger %d created the key: %v (%v), want %v", i, created, err, want)
+		}
+	}
+	natstest.Eventually(t, "both to see the key", both("a.b=v"))
+	natstest.Restart(t, s)
+	natstest.Eventually(t, "a ledger to take a key after NATS was away", func() bool {
+		_, err := ledgers[1].Create(ctx, "c.d", nil) // it may be there of an attempt that was not answered
+		return err == nil
+	})
+	natstest.Eventually(t, "both to see that key", both("c.d="))
+}
