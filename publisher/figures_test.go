@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,10 +16,11 @@ import (
 // before is shown until it is stale, and nothing is read while figures are fresh.
 func TestFiguresNeverHoldUpAScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reads, hang := 0, false
+		var reads atomic.Int64
+		var hang atomic.Bool
 		f := newFigures("mews", time.Now, func(ctx context.Context) (snapshot, error) {
-			reads++
-			if hang {
+			reads.Add(1)
+			if hang.Load() {
 				<-ctx.Done()
 				return snapshot{}, errors.New("no answer")
 			}
@@ -33,13 +35,13 @@ func TestFiguresNeverHoldUpAScrape(t *testing.T) {
 			return len(ch), time.Since(start)
 		}
 		full, took := scrape()
-		if full < 5 || took != 0 || reads != 1 {
-			t.Errorf("first scrape: %d series in %v after %d reads", full, took, reads)
+		if full < 5 || took != 0 || reads.Load() != 1 {
+			t.Errorf("first scrape: %d series in %v after %d reads", full, took, reads.Load())
 		}
-		if scrape(); reads != 1 {
+		if scrape(); reads.Load() != 1 {
 			t.Errorf("fresh figures were read again")
 		}
-		hang = true
+		hang.Store(true)
 		time.Sleep(figuresFresh)
 		if n, took := scrape(); n != full || took != figuresWait {
 			t.Errorf("while NATS hangs: %d series in %v, want %d in %v", n, took, full, figuresWait)
@@ -48,7 +50,7 @@ func TestFiguresNeverHoldUpAScrape(t *testing.T) {
 		if n, _ := scrape(); n != 1 {
 			t.Errorf("stale: %d series, want the time of the last read alone", n)
 		}
-		hang = false
+		hang.Store(false)
 		time.Sleep(figuresTimeout)
 		if n, _ := scrape(); n != full {
 			t.Errorf("after recovery: %d series, want %d", n, full)
