@@ -62,7 +62,7 @@ func TestMetricsOfStreamsAndCommits(t *testing.T) {
 			}
 		}
 	}
-	if _, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Name: "of-one-run", AckPolicy: jetstream.AckNonePolicy}); err != nil {
+	if _, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Name: "a-consumer-of-one-run", AckPolicy: jetstream.AckNonePolicy}); err != nil {
 		t.Fatal(err)
 	}
 	all := float64(publisher.MaxConsumerSeries + 6)
@@ -102,6 +102,9 @@ func TestMetricsOfStreamsAndCommits(t *testing.T) {
 	}
 	own := 0
 	for name := range got {
+		if strings.Contains(name, "a-consumer-of-one-run") {
+			t.Errorf("a consumer that is not durable has a series: %s", name)
+		}
 		if strings.HasPrefix(name, "mewsbridge_consumer_pending_messages") {
 			own++
 		}
