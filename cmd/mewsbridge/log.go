@@ -37,6 +37,7 @@ func levelRoutes(level zap.AtomicLevel, log *zap.Logger) []bridge.AdminRoute {
 	change := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		before := level.Level()
 		r.Body = http.MaxBytesReader(w, r.Body, maxLevelBody)
+		r.Header.Del("Content-Type") // curl -d says that it sends a form, and zap would look for one
 		level.ServeHTTP(w, r)
 		if after := level.Level(); after != before {
 			log.Warn("log level changed", zap.Stringer("before", before), zap.Stringer("now", after))

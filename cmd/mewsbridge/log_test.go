@@ -44,6 +44,7 @@ func putLevel(t *testing.T, p *process, level string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as curl -d does
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
