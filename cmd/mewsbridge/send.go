@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,7 +52,7 @@ with --verify, when an event is not in its stream.`,
 		Example: `  mewsbridge send
   mewsbridge send --webhooks 1000 --events 20 --retry-after 2s --verify
   mewsbridge send --url 'https://bridge.example/webhooks/mews?Token=…' --file body.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSend(cmd, env, o) },
 	}
 	flags := cmd.Flags()
@@ -183,7 +185,7 @@ func (o *sendOptions) send(ctx context.Context, env *environment, target string,
 	}
 	bar := o.progress(env)
 	report := simulator.Runner{
-		Sender:   simulator.Sender{Client: client, URL: target, RetryAfter: pause},
+		Sender:   simulator.Sender{Client: client, URL: target, RetryAfter: pause, Failed: sayOnce(env, bar)},
 		Body:     body,
 		Webhooks: o.webhooks, Rate: o.rate, Concurrency: o.concurrency,
 		Done: func(number int, outcome simulator.Outcome) {
@@ -195,6 +197,21 @@ func (o *sendOptions) send(ctx context.Context, env *environment, target string,
 	}.Run(ctx)
 	_ = bar.Clear()
 	return report
+}
+
+// sayOnce returns what says of the first attempt that failed why send now seems to do nothing.
+func sayOnce(env *environment, bar *progressbar.ProgressBar) func(simulator.Attempt, time.Duration) {
+	var once sync.Once
+	return func(a simulator.Attempt, pause time.Duration) {
+		once.Do(func() {
+			hint := ""
+			if a.Status == http.StatusUnauthorized {
+				hint = " (the bridge does not know the token of the URL)"
+			}
+			_ = bar.Clear()
+			fmt.Fprintf(env.Stderr, "an attempt ended with %s%s; the next follows after %v (--retry-after)\n", a.Result(), hint, pause)
+		})
+	}
 }
 
 // progress returns a bar that is drawn on a terminal only.

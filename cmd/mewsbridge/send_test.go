@@ -25,6 +25,7 @@ const readerToken = "token-that-must-not-be-shown"
 // fakeBridge is the least that answers as the bridge does: it parses, stores in real streams, and answers.
 type fakeBridge struct {
 	url, nats string
+	server    *natstest.Server
 	received  atomic.Int64
 	swallow   atomic.Bool // answer 202 without storing
 	refuse    atomic.Bool // answer 503
@@ -32,7 +33,8 @@ type fakeBridge struct {
 
 func startFakeBridge(t *testing.T) *fakeBridge {
 	t.Helper()
-	s := &fakeBridge{nats: natstest.Start(t).ClientURL()}
+	s := &fakeBridge{server: natstest.Start(t)}
+	s.nats = s.server.ClientURL()
 	p, err := publisher.New(publisher.Config{URLs: []string{s.nats}, Prefix: "mews", Replicas: 1, Manage: true,
 		MaxAge: time.Hour, DuplicateWindow: time.Minute}, zap.NewNop())
 	if err != nil {
@@ -105,6 +107,19 @@ func TestSendVerifiesWhatIsStored(t *testing.T) {
 	}
 }
 
+// TestSendSaysWhyItWaits: a wrong token makes send wait for minutes, so it says so at once, and once.
+func TestSendSaysWhyItWaits(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer server.Close()
+	var out, errs bytes.Buffer
+	env := &environment{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
+	code := run(t.Context(), env, []string{"send", "--url", server.URL + "/?Token=" + readerToken, "--webhooks=5", "--retry-after=1ms"})
+	const want = "an attempt ended with 401 (the bridge does not know the token of the URL); the next follows after 1ms (--retry-after)\nmewsbridge: 5 webhooks were dropped\n"
+	if code != exitVerdict || errs.String() != want {
+		t.Errorf("exit code %d: %s", code, errs.String())
+	}
+}
+
 func TestTailReadsWhatIsStored(t *testing.T) {
 	s := startFakeBridge(t)
 	if out, err := runReader(t, "send", "--url", s.url, "--webhooks=20", "--events=2", "--types=PaymentUpdated"); err != nil {
@@ -122,6 +137,16 @@ func TestTailReadsWhatIsStored(t *testing.T) {
 	out, err := runReader(t, "tail", "--nats", s.nats, "--integrations", "--since=1h", "--count=20")
 	if err != nil || strings.Count(out, "\n") != 20 || strings.Contains(out, "SIMULATED") || strings.Contains(out, "person@") {
 		t.Errorf("integrations: %v\n%s", err, out)
+	}
+	js := natstest.JetStream(t, s.server)
+	for _, kind := range []string{"MEWS_EVENTS", "MEWS_INTEGRATIONS"} {
+		stream, err := js.Stream(t.Context(), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := stream.CachedInfo().State.Consumers; n != 0 {
+			t.Errorf("%d consumers of %s are left behind", n, kind)
+		}
 	}
 }
 

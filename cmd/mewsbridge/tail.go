@@ -42,7 +42,7 @@ CloudEvent as one JSON object a line. AccessToken, ApiKey and Requestor are mask
 		Example: `  mewsbridge tail
   mewsbridge tail --type ServiceOrderUpdated,PaymentUpdated --since 1h
   mewsbridge tail --last-per-entity --json --count 100 | jq .data`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runTail(cmd.Context(), env, o) },
 	}
 	flags := cmd.Flags()
@@ -159,6 +159,12 @@ func (o *tailOptions) follow(ctx context.Context, stream jetstream.Stream, print
 	if err != nil {
 		return interruptedOr(ctx, withCode(69, fmt.Errorf("create consumer: %w", err)))
 	}
+	// Else it would be seen among the consumers for minutes, which is also what happens when it cannot be deleted.
+	defer func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = stream.DeleteConsumer(last, consumer.CachedInfo().Name)
+	}()
 	messages, err := consumer.Messages()
 	if err != nil {
 		return interruptedOr(ctx, withCode(69, fmt.Errorf("read events: %w", err)))

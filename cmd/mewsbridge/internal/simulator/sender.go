@@ -86,6 +86,9 @@ type Sender struct {
 	// Gate, when it is not nil, bounds the attempts under way to its capacity. A webhook that waits for its next
 	// attempt does not hold a place.
 	Gate chan struct{}
+
+	// Failed, when it is not nil, is called for each attempt after which there is another, and may be called concurrently.
+	Failed func(a Attempt, pause time.Duration)
 }
 
 // NewClient returns a client that treats redirects as Mews does: 307 and 308 are followed with method and
@@ -134,7 +137,11 @@ func (s *Sender) Send(ctx context.Context, body []byte) Outcome {
 			o.Dropped = true
 			return o
 		}
-		if !sleep(ctx, orDefault(s.RetryAfter, DefaultRetryAfter)) {
+		pause := max(0, orDefault(s.RetryAfter, DefaultRetryAfter))
+		if s.Failed != nil {
+			s.Failed(attempt, pause)
+		}
+		if !sleep(ctx, pause) {
 			o.Interrupted = true
 			return o
 		}
