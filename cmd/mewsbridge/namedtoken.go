@@ -23,23 +23,29 @@ type namedToken struct {
 	Secret secret
 }
 
-// parseTokens reads tokens, each alone or as name:token. One without a name has that of its place, from 1. No error repeats a token.
+// parseTokens reads tokens, each alone or as name:token. One without a name has that of its place, from 1. The error says all that is
+// wrong, and repeats no token.
 func parseTokens(texts []string) ([]namedToken, error) {
 	var tokens []namedToken
+	var wrong []string
 	places := map[string]int{}
 	for i, text := range texts {
 		place := i + 1
 		t, err := parseToken(text, place)
 		if err != nil {
-			return nil, fmt.Errorf("token %d %w", place, err)
+			wrong = append(wrong, fmt.Sprintf("token %d %v", place, err))
+			continue
 		}
 		for _, key := range []string{"name " + t.Name, "secret " + string(t.Secret)} {
 			if first, twice := places[key]; twice {
-				return nil, fmt.Errorf("tokens %d and %d have the same %s", first, place, strings.Fields(key)[0])
+				wrong = append(wrong, fmt.Sprintf("tokens %d and %d have the same %s", first, place, strings.Fields(key)[0]))
 			}
 			places[key] = place
 		}
 		tokens = append(tokens, t)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.New(strings.Join(wrong, ", "))
 	}
 	return tokens, nil
 }

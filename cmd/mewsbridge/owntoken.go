@@ -38,11 +38,11 @@ func readOwnToken(dataDir string) (secret, error) {
 	name := ownTokenFile(dataDir)
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
+		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
+		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	// On Windows the mode does not say who can read a file.
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
@@ -58,7 +58,7 @@ func readOwnToken(dataDir string) (secret, error) {
 // makeOwnToken writes the file whole or not at all: a half-written token would lock Mews out after a restart.
 func makeOwnToken(dataDir, name string) (secret, error) {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return "", fmt.Errorf("make data dir: %w", err)
+		return "", fmt.Errorf("data_dir: %w", err)
 	}
 	t := newToken()
 	file, err := os.CreateTemp(dataDir, ".token-*") // mode 0600
