@@ -29,7 +29,7 @@ var (
 	bodyIncomplete    = kind{http.StatusBadRequest, "body-incomplete", "The body ended early or did not arrive in time. Send it again."}
 	unauthorized      = kind{http.StatusUnauthorized, "unauthorized", "The query parameter Token is missing or wrong."}
 	adminUnauthorized = kind{http.StatusUnauthorized, "unauthorized", "Send the admin token as Authorization: Bearer."}
-	notFound          = kind{http.StatusNotFound, "not-found", "There is nothing at this path. Check the URL given to Mews."}
+	notFound          = kind{http.StatusNotFound, "not-found", "There is nothing at this path. Check the URL."}
 	badMethod         = kind{http.StatusMethodNotAllowed, "method-not-allowed", "Webhooks are sent with POST."}
 	tooLarge          = kind{http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit."}
 	badEncoding       = kind{http.StatusUnsupportedMediaType, "unsupported-encoding", "Send the body as it is or with Content-Encoding gzip."}
@@ -187,8 +187,11 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 		level = zap.DebugLevel
 	}
 	message := "webhook not stored"
-	if f.kind == failedOver {
+	switch f.kind {
+	case failedOver:
 		message = "webhook not stored here: its sender is sent to the standby bridge"
+	case notJSON:
+		message = "webhook is not JSON: its body is in quarantine"
 	}
 	b.log.Log(level, message, fields...)
 }
