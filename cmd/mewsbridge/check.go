@@ -25,7 +25,7 @@ permissions, limits, and each stream. It stores and changes nothing. It ends wit
 Exit code 0 when all is well, 1 when NATS lacks something, 69 when it cannot be reached, 78 when the configuration is not valid.`,
 		Example: `  mewsbridge check --config mewsbridge.yaml
   NATS_URL=nats://n1:4222 NATS_CREDS=bridge.creds mewsbridge check --live`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	live := cmd.Flags().Bool("live", false, "ask NATS too")
 	load := settingFlags(cmd, env)

@@ -34,7 +34,7 @@ once (REDELIVERED), and how long ago the last one was delivered. One that is not
 soon after its reader.`,
 		Example: `  mewsbridge consumers
   mewsbridge consumers --json | jq 'select(.pending > 1000)'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runConsumers(cmd.Context(), env, o) },
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object a line")

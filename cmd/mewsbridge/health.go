@@ -25,7 +25,7 @@ a webhook now. Exit code 0 when it is, else 1 with the reason. An image without 
 A bridge that lost NATS is alive: restarting it would not mend NATS.`,
 		Example: `  mewsbridge health
   mewsbridge health --ready --admin-listen 127.0.0.1:8081`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	admin, token := settingOf("admin_listen"), settingOf("admin_token")
 	file := cmd.Flags().String("config", "", "YAML file with settings, as for serve")

@@ -48,15 +48,28 @@ func (e *environment) hangups() (received <-chan os.Signal, stop func()) {
 func run(ctx context.Context, env *environment, args []string) int {
 	root := newRootCommand(env)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(env.Stderr, "mewsbridge: %v\n", err)
 	if e, ok := errors.AsType[*exitError](err); ok {
+		fmt.Fprintf(env.Stderr, "mewsbridge: %v\n", err)
 		return e.code
 	}
-	return exitUsage // cobra's own errors: an unknown command or flag
+	// Cobra's own errors: an unknown command or flag, or arguments that are not wanted.
+	fmt.Fprintf(env.Stderr, "mewsbridge: %v; `%s --help` shows what there is\n", err, cmd.CommandPath())
+	return exitUsage
+}
+
+// noArgs lets no argument pass. The error does not repeat it: it may be a secret whose flag was forgotten.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if cmd.HasSubCommands() {
+		return cobra.NoArgs(cmd, args)
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes flags and no arguments", cmd.Name())
+	}
+	return nil
 }
 
 func newRootCommand(env *environment) *cobra.Command {
@@ -69,7 +82,7 @@ these durably in NATS JetStream. It answers 202 only for what is stored.
 Start it with "mewsbridge serve"; nothing else needs to be installed.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(env.Stdin)

@@ -10,7 +10,7 @@ import (
 // newNATSServerCommand runs the nats-server that is linked in, so that rehearse needs nothing installed. It is hidden: for
 // other uses there is nats-server itself.
 func newNATSServerCommand(env *environment) *cobra.Command {
-	cmd := &cobra.Command{Use: "nats-server", Hidden: true, Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "nats-server", Hidden: true, Args: noArgs,
 		Short: "Run the linked nats-server with a configuration file of its own format"}
 	file := cmd.Flags().String("config", "", "configuration file of nats-server")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -24,7 +24,7 @@ func newQuarantineCommand(env *environment) *cobra.Command {
 
 The bridge keeps in quarantine each body and each single event that it cannot understand,
 with the reason and the place of the fault. A message is named by its sequence.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newQuarantineListCommand(env), newQuarantineShowCommand(env), newQuarantineReplayCommand(env), newQuarantinePurgeCommand(env))

@@ -28,7 +28,7 @@ not be understood, the byte at which that was seen, and its size.`,
 		Example: `  mewsbridge quarantine list
   mewsbridge quarantine list --reason not-json,unknown-kind --since 24h --count 0
   mewsbridge quarantine list --json | jq .id`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runQuarantineList(cmd.Context(), env, o) },
 	}
 	o.choice.register(cmd)

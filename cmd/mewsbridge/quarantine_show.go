@@ -37,7 +37,12 @@ The bytes may hold credentials and personal data. A star stands for each byte th
 punctuation of JSON, the name of a member, a type, or an id that is a UUID. --reveal shows all.`,
 		Example: `  mewsbridge quarantine show 12
   mewsbridge quarantine show 12 --raw --reveal > body.json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("say which: one or more sequences of `mewsbridge quarantine list`")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return runQuarantineShow(cmd.Context(), env, o, args) },
 	}
 	flags := cmd.Flags()

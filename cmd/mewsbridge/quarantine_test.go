@@ -296,7 +296,7 @@ func TestQuarantineBadInput(t *testing.T) {
 		{"list --nats=nats://127.0.0.1:1", exitUnavailable, "--nats nats://host:4222"},
 		{"list --creds=missing.creds", exitConfig, "missing.creds"},
 		{"list --config=missing.yaml", exitConfig, "missing.yaml"},
-		{"show", exitUsage, "requires at least 1 arg"},
+		{"show", exitUsage, "say which: one or more sequences"},
 		{"show first", exitUsage, "is not a sequence"},
 		{"show 7", exitUsage, "there is no message 7 in quarantine"},
 		{"show 7 --raw", exitUsage, "add --reveal"},

@@ -48,7 +48,7 @@ time. Nothing else on this machine is touched.`,
   mewsbridge rehearse --duration 10m --seed 42
   mewsbridge rehearse --setup cluster --faults partition,leader-loss
   mewsbridge rehearse --soak --setup embedded --duration 8h`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRehearse(cmd.Context(), env, o) },
 	}
 	flags := cmd.Flags()

@@ -56,7 +56,7 @@ subject drops what it was given within its duplicate window, so an interrupted r
 		Example: `  mewsbridge replay --consumer housekeeping --since 24h
   mewsbridge replay --consumer new-service --last-per-entity --type ServiceOrderUpdated --yes
   mewsbridge replay --to repair.mews --sequence 1200 --until 1h --enterprise 851df8c8-90f2-4c4a-8e01-a4fc46b25178 --yes`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runReplay(cmd, env, o) },
 	}
 	flags := cmd.Flags()
@@ -107,7 +107,7 @@ func (o *replayOptions) validate(cmd *cobra.Command) error {
 	}
 	switch {
 	case (o.consumer == "") == (o.to == ""):
-		return errors.New("say to whom: --consumer for a consumer of the stream, or --to for another subject")
+		return errors.New("say to whom: either --consumer for a consumer of the stream, or --to for another subject")
 	case starts != 1:
 		return errors.New("say from where, once: --since, --sequence, --last-per-entity or --all")
 	case cmd.Flags().Changed("sequence") && o.sequence == 0:

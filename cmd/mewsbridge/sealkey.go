@@ -22,7 +22,12 @@ was sealed.`,
 		Example: `  mewsbridge seal-key mews.key
   MEWSBRIDGE_SEAL_TO=X… mewsbridge serve
   mewsbridge unseal --key-file mews.key --since 1h`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name one new file for the private key")
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			public, err := writeKeyPair(args[0])
 			if err != nil {

@@ -28,7 +28,7 @@ that were accepted are stored and answered first. A second signal ends at once.`
 		Example: `  mewsbridge serve
   NATS_URL=nats://n1:4222,nats://n2:4222 NATS_CREDS=bridge.creds mewsbridge serve --replicas 3
   mewsbridge serve --config mewsbridge.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	load := settingFlags(cmd, env)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

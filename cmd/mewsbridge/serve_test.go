@@ -363,6 +363,10 @@ func TestStartErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	badTokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(badTokens, []byte("a:short\n\nb b:"+testToken+"\nc:"+testToken+"1\nc:"+testToken+"2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name string
 		args []string
@@ -370,8 +374,12 @@ func TestStartErrors(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"unknown command", []string{"serv"}, nil, exitUsage, []string{"unknown command"}},
-		{"unknown flag", []string{"serve", "--bogus"}, nil, exitUsage, []string{"unknown flag"}},
+		{"unknown command", []string{"serv"}, nil, exitUsage, []string{"unknown command", "`mewsbridge --help`"}},
+		{"unknown flag", []string{"serve", "--bogus"}, nil, exitUsage, []string{"unknown flag", "`mewsbridge serve --help`"}},
+		{"argument", []string{"serve", "extra"}, nil, exitUsage, []string{"serve takes flags and no arguments"}},
+		{"no file for the key", []string{"seal-key"}, nil, exitUsage, []string{"name one new file"}},
+		{"data dir is a file", []string{"serve", "--data-dir", os.Args[0]}, nil, exitConfig, []string{"data_dir: "}},
+		{"tokens file", []string{"serve", "--tokens-file", badTokens}, nil, exitConfig, []string{"tokens_file: token 1 has fewer", "token 2 has a name", "tokens 3 and 4 have the same name"}},
 		{"bad settings", []string{"serve", "--ack-deadline", "6s", "--replicas", "3"}, nil, exitConfig, []string{"ack_deadline", "replicas"}},
 		{"missing file", []string{"serve", "--config", "missing.yaml"}, nil, exitConfig, []string{"missing.yaml"}},
 		{"address in use", []string{"serve", "--listen", taken.Addr().String()}, nil, exitConfig, []string{"listen:", "address already in use"}},
@@ -456,8 +464,10 @@ func TestNoSecretsInOutput(t *testing.T) {
 		t.Error(err)
 	}
 	text := p.out.String()
-	if !strings.Contains(text, "webhook not stored") || !strings.Contains(text, "webhook stored") {
-		t.Errorf("the session left no trace in the log:\n%s", text)
+	for _, trace := range []string{"webhook not stored", "webhook stored", "webhook is not JSON: its body is in quarantine"} {
+		if !strings.Contains(text, trace) {
+			t.Errorf("the session left no %q in the log:\n%s", trace, text)
+		}
 	}
 	for _, s := range []string{testToken, testToken[:20], credential, "Token="} {
 		if strings.Contains(text, s) {

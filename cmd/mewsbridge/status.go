@@ -40,7 +40,7 @@ when NATS cannot be asked.`,
 		Example: `  mewsbridge status
   mewsbridge status --watch 5s
   mewsbridge status --json | jq .streams`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), env, o) },
 	}
 	flags := cmd.Flags()

@@ -18,7 +18,7 @@ func newTokenCommand(env *environment) *cobra.Command {
 Nothing is stored. Set the token with MEWSBRIDGE_TOKENS or in the tokens file, beside the one that is in use: Mews takes days to
 change a URL, and until then both must be accepted.`,
 		Example: `  mewsbridge token --url https://hooks.example.com/webhooks/mews`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			u, err := url.Parse(base)
 			if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {

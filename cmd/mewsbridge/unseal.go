@@ -42,7 +42,7 @@ Exit code 1 says that some message could not be opened.`,
 		Example: `  mewsbridge unseal --key-file mews.key --since 24h
   mewsbridge unseal --key-file mews.key --since 24h --quarantine
   mewsbridge tail --integrations --show-credentials --json | mewsbridge unseal --key-file mews.key`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.fromNATS = cmd.Flags().Changed("since")
 			return runUnseal(cmd.Context(), env, o)

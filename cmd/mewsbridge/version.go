@@ -15,7 +15,7 @@ func newVersionCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, those of NATS within it, and what it was built with",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(env.Stdout, "mewsbridge %s (%s %s/%s, nats-server %s, nats.go %s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH,
 				moduleVersion("github.com/nats-io/nats-server/v2"), moduleVersion("github.com/nats-io/nats.go"))
