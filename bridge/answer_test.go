@@ -114,7 +114,7 @@ func testAnswers(t *testing.T, servers []*natstest.Server) {
 		{name: "gzip bomb", header: gzipHeader, body: zipped(t, bomb), status: 413, word: "too-large"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRigOn(t, servers, nil)
+			r := newRigOn(t, servers, func(c *bridge.Config) { c.AckDeadline = 20 * time.Second }) // it is not about time
 			target := test.target
 			if target == "" {
 				target = path + "?Token=" + token

@@ -230,10 +230,7 @@ func faults() []fault {
 			func(t *testing.T, r *faultRig) { natstest.Fill(t, r.js) }, "storage-refused", 0, 0,
 			func(t *testing.T, r *faultRig) { natstest.Empty(t, r.js) },
 		},
-		{
-			"JetStream off", nil, func(t *testing.T, r *faultRig) { natstest.StopJetStream(t, r.server) }, "stream-missing", -1, -1,
-			func(t *testing.T, r *faultRig) { natstest.StartJetStream(t, r.server) },
-		},
+		{"JetStream off", nil, func(t *testing.T, r *faultRig) { natstest.StopJetStream(t, r.server) }, "stream-missing", -1, -1, restart},
 		{"server in lame duck", nil, func(t *testing.T, r *faultRig) { natstest.LameDuck(t, r.server) }, "stream-missing", -1, -1, restart},
 		{"server stopped", nil, func(_ *testing.T, r *faultRig) { natstest.Stop(r.server) }, "nats-unavailable", -1, -1, restart},
 		{"server stalled", nil, func(_ *testing.T, r *faultRig) { r.proxy.Stall() }, "not-acknowledged", 0, 0, func(_ *testing.T, r *faultRig) { r.proxy.Resume() }},

@@ -187,40 +187,12 @@ func (r *rig) do(t testing.TB, request *http.Request) answer {
 	return a
 }
 
-// stored returns what is in the streams: "<subject> <message id>" for each message, in order, streams one after another.
+// stored returns what is in the streams, in order, streams one after another.
 func (r *rig) stored(t testing.TB) []jetstream.Msg {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
 	var all []jetstream.Msg
 	for _, kind := range schema.Kinds() {
-		var stream jetstream.Stream
-		var consumer jetstream.Consumer
-		natstest.Eventually(t, "stream "+kind.Stream("mews"), func() bool { // a cluster may be choosing a leader
-			ctx, cancel := context.WithTimeout(ctx, time.Second) // without a leader no one answers
-			defer cancel()
-			var err error
-			if stream, err = r.js.Stream(ctx, kind.Stream("mews")); err != nil {
-				return false
-			}
-			consumer, err = stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-			return err == nil
-		})
-		n := stream.CachedInfo().State.Msgs
-		for read := uint64(0); read < n; {
-			m, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
-			if err != nil {
-				if ctx.Err() != nil {
-					t.Fatalf("read %s: %v", kind.Stream("mews"), err)
-				}
-				continue // a cluster may be choosing a leader
-			}
-			if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream < stream.CachedInfo().State.FirstSeq {
-				continue // purged, and the consumer's replica does not know it yet
-			}
-			all = append(all, m)
-			read++
-		}
+		all = append(all, natstest.Messages(t, r.js, kind.Stream("mews"))...)
 	}
 	return all
 }

@@ -91,27 +91,8 @@ func mustStream(tb testing.TB, js jetstream.JetStream, name string) jetstream.St
 // storedIDs returns the message ids of a stream in order.
 func storedIDs(tb testing.TB, js jetstream.JetStream, stream string) []string {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	s := mustStream(tb, js, stream)
 	var ids []string
-	if s.CachedInfo().State.Msgs == 0 {
-		return nil
-	}
-	var consumer jetstream.Consumer
-	natstest.Eventually(tb, "a consumer of "+stream, func() bool {
-		var err error
-		consumer, err = s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-		return err == nil
-	})
-	for uint64(len(ids)) < s.CachedInfo().State.Msgs {
-		m, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
-		if err != nil {
-			if ctx.Err() != nil {
-				tb.Fatalf("read %s: %v", stream, err)
-			}
-			continue // a cluster may be choosing a leader
-		}
+	for _, m := range natstest.Messages(tb, js, stream) {
 		ids = append(ids, m.Headers().Get("Nats-Msg-Id"))
 	}
 	return ids

@@ -41,7 +41,7 @@ func TestReadyTellsTheTruth(t *testing.T) {
 	}{
 		{
 			"JetStream off", nil, func(t *testing.T, r rig) { natstest.StopJetStream(t, r.server) }, "NATS is unavailable: stream MEWS_EVENTS",
-			func(t *testing.T, r rig) { natstest.StartJetStream(t, r.server) },
+			func(t *testing.T, r rig) { natstest.Restart(t, r.server) },
 		},
 		{
 			"server's storage used up", []natstest.Option{natstest.MaxStore(1 << 20)},

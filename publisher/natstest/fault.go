@@ -32,19 +32,12 @@ func User(name, password string, publish ...string) Option {
 	}
 }
 
-// StopJetStream has the server go on without JetStream, as it does by itself after a write has failed.
+// StopJetStream has the server go on without JetStream, as it does by itself after a write has failed. Restart undoes it: a running
+// server that is given JetStream again races with the requests that it is asked meanwhile.
 func StopJetStream(tb testing.TB, s *Server) {
 	tb.Helper()
 	if err := s.ShutdownJetStream(); err != nil {
 		tb.Fatalf("stop JetStream: %v", err)
-	}
-}
-
-// StartJetStream undoes StopJetStream.
-func StartJetStream(tb testing.TB, s *Server) {
-	tb.Helper()
-	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: s.options.StoreDir, MaxStore: s.options.JetStreamMaxStore}); err != nil {
-		tb.Fatalf("start JetStream: %v", err)
 	}
 }
 
