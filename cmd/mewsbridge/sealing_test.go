@@ -119,6 +119,10 @@ func TestCredentialsAreSealedOnDisk(t *testing.T) {
 		t.Errorf("unseal of tail: exit code %d\n%s%s", code, out, errs)
 	}
 
+	if _, out, _ = mewsbridge(t, "", "consumers", "--nats", p.nats); !strings.Contains(out, "No consumer") {
+		t.Errorf("consumers are left behind:\n%s", out)
+	}
+
 	p.signal(t, syscall.SIGTERM)
 	if err := p.wait(t); err != nil {
 		t.Error(err)

@@ -164,32 +164,19 @@ func (u *unsealer) stream(ctx context.Context, o *unsealOptions) error {
 	if err != nil {
 		return interruptedOr(ctx, err)
 	}
-	consumer, err := stream.OrderedConsumer(ctx, tail.consumer(stream))
-	if err != nil {
-		return interruptedOr(ctx, withCode(exitUnavailable, fmt.Errorf("create consumer: %w", err)))
-	}
-	stored := consumer.CachedInfo().NumPending
-	messages, err := consumer.Messages()
-	if err != nil {
-		return interruptedOr(ctx, withCode(exitUnavailable, fmt.Errorf("read events: %w", err)))
-	}
-	defer messages.Stop()
 	printer := newTailPrinter(u.env.Stdout, tail)
 	printer.open = u.opener.Open
-	for range stored {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return interruptedOr(ctx, withCode(exitUnavailable, fmt.Errorf("read events: %w", err)))
-		}
+	err = readStream(ctx, stream, tail.consumer(stream), stream.CachedInfo().State.LastSeq, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
 		u.read++
 		line, err := printer.line(msg)
 		if err != nil {
 			u.note(err)
-			continue
+			return nil
 		}
 		if _, err := fmt.Fprintln(u.env.Stdout, line); err != nil {
 			return withCode(exitInternal, err)
 		}
-	}
-	return nil
+		return nil
+	})
+	return interruptedOr(ctx, err)
 }
