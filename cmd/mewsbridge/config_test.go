@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 )
 
 // given returns sources with the given flags, environment and file; each may be empty.
@@ -58,6 +59,29 @@ func endpointYAML(name, path string) string {
 
 // configParts has cmp compare a Config.
 var configParts = []cmp.Option{cmp.AllowUnexported(endpointConfig{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+
+// TestBooleanFlags gives each setting that is true or false as a flag alone, and with a value.
+func TestBooleanFlags(t *testing.T) {
+	for _, s := range settings() {
+		takes := func(text string) bool { return s.set(&Config{Endpoints: []endpointConfig{{}}}, text) == nil }
+		if boolean := takes("true") && takes("false") && !takes("maybe"); boolean != s.boolean() {
+			t.Errorf("%s is boolean: %v, and has the flag of one: %v", s.key, boolean, s.boolean())
+		}
+		if !s.boolean() {
+			continue
+		}
+		for flag, want := range map[string]string{"": "true", "=true": "true", "=false": "false"} {
+			cmd := &cobra.Command{}
+			settingFlags(cmd, &environment{})
+			if err := cmd.ParseFlags([]string{"--" + s.flag() + flag}); err != nil {
+				t.Errorf("--%s%s: %v", s.flag(), flag, err)
+			}
+			if got := givenFlags(cmd.Flags()); len(got) != 1 || got[s.flag()] != want {
+				t.Errorf("--%s%s sets %v", s.flag(), flag, got)
+			}
+		}
+	}
+}
 
 func TestEndpoints(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tokens")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -67,6 +68,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return cobra.NoArgs(cmd, args)
 	}
 	if len(args) > 0 {
+		if slices.Contains([]string{"true", "false"}, args[0]) {
+			return fmt.Errorf("%s takes flags and no arguments: true or false is joined to its flag with =", cmd.Name())
+		}
 		return fmt.Errorf("%s takes flags and no arguments", cmd.Name())
 	}
 	return nil

@@ -45,7 +45,11 @@ that were accepted are stored and answered first. A second signal ends at once.`
 func settingFlags(cmd *cobra.Command, env *environment) (load func() (*Config, error)) {
 	file := cmd.Flags().String("config", "", "YAML file with settings")
 	for _, s := range settings() {
-		cmd.Flags().String(s.flag(), s.initial, s.help+" ["+s.env+"]")
+		if help := s.help + " [" + s.env + "]"; s.boolean() {
+			cmd.Flags().Bool(s.flag(), s.initial == "true", help) // the flag alone says true
+		} else {
+			cmd.Flags().String(s.flag(), s.initial, help)
+		}
 	}
 	cmd.Flags().SortFlags = false
 	return func() (*Config, error) {

@@ -377,6 +377,8 @@ func TestStartErrors(t *testing.T) {
 		{"unknown command", []string{"serv"}, nil, exitUsage, []string{"unknown command", "`mewsbridge --help`"}},
 		{"unknown flag", []string{"serve", "--bogus"}, nil, exitUsage, []string{"unknown flag", "`mewsbridge serve --help`"}},
 		{"argument", []string{"serve", "extra"}, nil, exitUsage, []string{"serve takes flags and no arguments"}},
+		{"value apart from its flag", []string{"serve", "--streams-manage", "false"}, nil, exitUsage, []string{"joined to its flag with ="}},
+		{"neither true nor false", []string{"serve", "--admin-pprof=maybe"}, nil, exitUsage, []string{"--admin-pprof"}},
 		{"no file for the key", []string{"seal-key"}, nil, exitUsage, []string{"name one new file"}},
 		{"data dir is a file", []string{"serve", "--data-dir", os.Args[0]}, nil, exitConfig, []string{"data_dir: "}},
 		{"tokens file", []string{"serve", "--tokens-file", badTokens}, nil, exitConfig, []string{"tokens_file: token 1 has fewer", "token 2 has a name", "tokens 3 and 4 have the same name"}},

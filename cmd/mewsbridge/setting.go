@@ -26,6 +26,9 @@ type setting struct {
 // flag returns the name of the setting's flag.
 func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
 
+// boolean reports whether the setting is true or false; one that is has such a default.
+func (s setting) boolean() bool { return s.initial == "true" || s.initial == "false" }
+
 // settingOf returns the row of the table with that key.
 func settingOf(key string) setting {
 	for _, s := range settings() {
