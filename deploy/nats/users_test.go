@@ -94,6 +94,23 @@ func (d deployment) store(t *testing.T, replicas int) {
 		err := p.History(ctx, time.Now().Add(-time.Hour), func(eventType, enterprise string, _ time.Time) { heard += eventType + " " + enterprise })
 		return err == nil && heard == "ServiceOrderUpdated e1"
 	})
+	shareLedger(ctx, t, p)
+}
+
+// shareLedger has the bridge write to the bucket that it shares with others, and watch it.
+func shareLedger(ctx context.Context, t *testing.T, p *publisher.Publisher) {
+	t.Helper()
+	ledger := p.Ledger(time.Hour)
+	natstest.Eventually(t, "the bucket", func() bool { _, err := ledger.Create(ctx, "first", nil); return err == nil })
+	if created, err := ledger.Create(ctx, "first", nil); created || err != nil {
+		t.Errorf("a key is made twice: %v %v", created, err)
+	}
+	watching, stop := context.WithCancel(ctx)
+	var seen []string
+	ledger.Watch(watching, func(key string, _ []byte) { seen = append(seen, key); stop() })
+	if len(seen) != 1 || seen[0] != "first" {
+		t.Errorf("seen in the bucket: %v", seen)
+	}
 }
 
 // TestUsers connects as each user to a server with single.conf, and proves what is allowed and what is refused.
