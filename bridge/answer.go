@@ -182,10 +182,6 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 		b.log.Debug("request refused", fields...)
 		return
 	}
-	level := zap.WarnLevel
-	if !b.failures.allow(f.kind.word, b.cfg.Now()) {
-		level = zap.DebugLevel
-	}
 	message := "webhook not stored"
 	switch f.kind {
 	case failedOver:
@@ -193,5 +189,5 @@ func (b *Bridge) logFailure(c echo.Context, f *failure) {
 	case notJSON:
 		message = "webhook is not JSON: its body is in quarantine"
 	}
-	b.log.Log(level, message, fields...)
+	b.log.Log(b.failures.level(f.kind.word, b.cfg.Now()), message, fields...)
 }

@@ -134,7 +134,7 @@ func New(cfg Config) (*Bridge, error) {
 		bodies: memory{limit: cfg.MaxInflightBytes}, strangers: newStrangers(cfg.TrustedProxies, cfg.Log), metrics: newMetrics(), failures: newFailureLog(),
 	}
 	drifts := newDrift(cfg.Log)
-	b.sharing = newSharing(cfg.Shared, b.ledger, cfg.Now, cfg.Log)
+	b.sharing = newSharing(cfg.Shared, b.ledger, cfg.Now, cfg.Log, b.failures)
 	b.public = b.newEcho()
 	for _, e := range cfg.Endpoints {
 		b.public.POST(e.Path, (&endpoint{b, e, b.metrics.endpoint(e.Name, drifts)}).receive)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // Of each reason for which webhooks are not stored, the log has the first failuresLogged records of each failureWindow in full. The
@@ -14,7 +15,7 @@ const (
 	failureWindow  = time.Minute
 )
 
-// failureLog counts the records of each reason. Reasons are the stable words of answers, so they are few.
+// failureLog counts the records of each reason. Reasons are stable words, so they are few.
 type failureLog struct {
 	mu      sync.Mutex
 	windows map[string]*window
@@ -27,8 +28,8 @@ type window struct {
 
 func newFailureLog() *failureLog { return &failureLog{windows: map[string]*window{}} }
 
-// allow reports whether a record for the reason is to be written in full.
-func (l *failureLog) allow(reason string, now time.Time) bool {
+// level returns at which level a record for the reason is to be written: warn, or debug when there are too many.
+func (l *failureLog) level(reason string, now time.Time) zapcore.Level {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.windows[reason]
@@ -38,9 +39,9 @@ func (l *failureLog) allow(reason string, now time.Time) bool {
 	}
 	if w.count++; w.count > failuresLogged {
 		w.hidden++
-		return false
+		return zapcore.DebugLevel
 	}
-	return true
+	return zapcore.WarnLevel
 }
 
 // flush tells of the windows that have ended how many records were left out.

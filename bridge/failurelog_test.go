@@ -16,7 +16,7 @@ func TestAnOutageIsToldInNumbers(t *testing.T) {
 	l := newFailureLog()
 	full := map[string]int{}
 	note := func(reason string, now time.Time) {
-		if l.allow(reason, now) {
+		if l.level(reason, now) == zap.WarnLevel {
 			full[reason]++
 		}
 	}

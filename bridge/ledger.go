@@ -91,12 +91,15 @@ func (l *ledger) begin(k key, now time.Time) claim {
 			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first, stored: e.stored, shared: e.shared}
 		}
 	}
-	return newClaim(k, now)
+	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
 }
 
-// newClaim is the first attempt of a new delivery.
-func newClaim(k key, now time.Time) claim {
-	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
+// anew is the same attempt under a delivery id under which nothing is stored: for when the identical body that comes next, or this one, may be
+// a further attempt or a new message. The count of attempts is kept, for the former; a new message is never taken for something that
+// is in the stream. What an attempt has stored is then stored again.
+func (c claim) anew() claim {
+	c.delivery, c.stored, c.shared = schema.DeliveryID(rand.Text()), false, false
+	return c
 }
 
 // end finishes the attempt and returns the entry that stays open, if any. told says that a 2xx was written to the sender.
@@ -144,6 +147,13 @@ func (l *ledger) share(e *entry) bool {
 	return true
 }
 
+// unshare undoes share: nobody else can have learned of e.
+func (l *ledger) unshare(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.shared = false
+}
+
 // learn opens the entry of another bridge. One that is known already, with as many attempts, is the ledger's own.
 func (l *ledger) learn(e *entry, now time.Time) {
 	l.mu.Lock()
@@ -171,11 +181,10 @@ func (l *ledger) closed(d schema.DeliveryID, attempts int) {
 }
 
 // move finishes an attempt whose sender was sent to another bridge. What that one answers is not learned here: the next
-// identical body may be a further attempt or, when the other bridge stored this one, a new message. The entry keeps the count of
-// attempts, for the former, and gets a delivery id under which nothing is stored, for the latter: a new message is never taken for
-// something that is in the stream. What this attempt may have stored in part is then stored again.
+// identical body is a further attempt or, when the other bridge stored this one, a new message.
 func (l *ledger) move(c claim, now time.Time) {
-	c.delivery, c.stored, c.moved = schema.DeliveryID(rand.Text()), false, true
+	c = c.anew()
+	c.moved = true
 	l.end(c, false, now)
 }
 
@@ -206,7 +215,7 @@ func (l *ledger) take(e *entry) {
 	l.open[e.key] = waiting
 }
 
-// oldest returns the open entry that expires first. There is one.
+// oldest returns the entry that has been open longest. There is one.
 func (l *ledger) oldest() *entry {
 	for l.order[l.head].taken {
 		l.pass()
@@ -214,7 +223,7 @@ func (l *ledger) oldest() *entry {
 	return l.order[l.head]
 }
 
-// expire closes the entries whose window has ended.
+// expire closes the entries whose window has ended. One that is behind an entry with a later end waits for that; begin looks for itself.
 func (l *ledger) expire(now time.Time) {
 	for l.head < len(l.order) {
 		e := l.order[l.head]

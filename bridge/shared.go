@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -37,19 +38,23 @@ const (
 // failed and was not told; and somebody has taken that over. Whoever takes over an entry that others may know creates the second
 // fact first, and has the entry only if it did. A webhook that is stored at its first attempt touches none of this.
 type sharing struct {
-	shared SharedLedger // nil: this bridge is alone
-	ledger *ledger
-	now    func() time.Time
-	log    *zap.Logger
+	shared   SharedLedger // nil: this bridge is alone
+	ledger   *ledger
+	now      func() time.Time
+	log      *zap.Logger
+	failures *failureLog
 
 	wake chan struct{} // capacity 1: there is something to note
 	mu   sync.Mutex
 	todo []fact
 }
 
-func newSharing(shared SharedLedger, l *ledger, now func() time.Time, log *zap.Logger) *sharing {
-	return &sharing{shared: shared, ledger: l, now: now, log: log, wake: make(chan struct{}, 1)}
+func newSharing(shared SharedLedger, l *ledger, now func() time.Time, log *zap.Logger, failures *failureLog) *sharing {
+	return &sharing{shared: shared, ledger: l, now: now, log: log, failures: failures, wake: make(chan struct{}, 1)}
 }
+
+// ledgerSilent is the reason in the log when the shared ledger does not answer.
+const ledgerSilent = "ledger-silent"
 
 // fact is something to be noted.
 type fact struct {
@@ -57,6 +62,7 @@ type fact struct {
 	value   []byte
 	expires time.Time
 	entry   *entry // whose failed attempt it tells; nil for a takeover
+	sent    bool   // it may be there
 }
 
 // openFact is the value of an entry's fact.
@@ -79,7 +85,8 @@ func takenKey(d schema.DeliveryID, attempts int) string {
 }
 
 // begin starts an attempt as the ledger does, but takes over what other bridges may know only when it is the first to. When that cannot
-// be found out, the attempt is a new delivery: a duplicate costs one fetch, and a delivery in two hands could swallow a message.
+// be found out by claimTimeout or the end of ctx, the attempt has a new delivery id: a duplicate costs one fetch, and a delivery in two hands
+// could swallow a message.
 func (s *sharing) begin(ctx context.Context, k key, now time.Time) claim {
 	for {
 		c := s.ledger.begin(k, now)
@@ -89,10 +96,11 @@ func (s *sharing) begin(ctx context.Context, k key, now time.Time) claim {
 		mine, err := s.take(ctx, c)
 		switch {
 		case err != nil:
-			s.log.Warn("a retry is taken for a new webhook: the shared ledger does not answer", zap.String(logEndpoint, k.endpoint), zap.Error(err))
+			s.log.Log(s.failures.level(ledgerSilent, now), "a retry is stored like a new webhook: the shared ledger does not answer",
+				zap.String(logReason, ledgerSilent), zap.String(logEndpoint, k.endpoint), zap.Error(err))
 			// Nobody else shall take it for the retry of what comes next.
 			s.note(fact{key: takenKey(c.delivery, c.attempts-1), expires: c.first.Add(s.ledger.window)})
-			return newClaim(k, now)
+			return c.anew()
 		case mine:
 			return c
 		}
@@ -169,6 +177,7 @@ func (s *sharing) noteAll(ctx context.Context) {
 			s.noted()
 			continue
 		}
+		s.failed(err)
 		select {
 		case <-time.After(shareAgain):
 		case <-ctx.Done():
@@ -197,6 +206,18 @@ func (s *sharing) noted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.todo = s.todo[1:]
+}
+
+// failed takes in that what next returned could not be noted. While nothing of it was ever sent, its entry is this bridge's alone, which goes
+// on with it as if there were no other.
+func (s *sharing) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.todo[0]
+	f.sent = f.sent || !errors.Is(err, schema.ErrUnavailable)
+	if f.entry != nil && !f.sent {
+		s.ledger.unshare(f.entry)
+	}
 }
 
 // see takes in a fact of this or another bridge. What cannot be read is not ours.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"mewsbridge/bridge"
 	"mewsbridge/publisher"
@@ -136,12 +137,16 @@ func TestOneRetryForTwoBridges(t *testing.T) {
 // countingLedger is a shared ledger that counts, and fails when told to.
 type countingLedger struct {
 	creates atomic.Int64
-	fails   atomic.Bool
+	fails   atomic.Bool // it may have noted what it was given
+	away    atomic.Bool // it has not
 }
 
 func (l *countingLedger) Create(context.Context, string, []byte) (bool, error) {
 	l.creates.Add(1)
-	if l.fails.Load() {
+	switch {
+	case l.away.Load():
+		return false, schema.ErrUnavailable
+	case l.fails.Load():
 		return false, errors.New("no answer")
 	}
 	return true, nil
@@ -178,4 +183,61 @@ func TestSilentLedgerLosesNothing(t *testing.T) {
 	l.fails.Store(false)
 	before := l.creates.Load()
 	natstest.Eventually(t, "the delivery to be closed for others", func() bool { return l.creates.Load() > before })
+}
+
+// TestThirdAttemptIsTheLastAlsoWithoutAnAnswer has the shared ledger fail during all three attempts, each of which is stored and not
+// told. What comes then is a new message: it must be stored, although the ledger answers again.
+func TestThirdAttemptIsTheLastAlsoWithoutAnAnswer(t *testing.T) {
+	l := &countingLedger{}
+	l.fails.Store(true)
+	core, logs := observer.New(zap.WarnLevel)
+	r := newSharingRig(t, natstest.Start(t), func(c *bridge.Config) { c.Shared, c.Log = l, zap.New(core) })
+	hook := general(event("New", "n1"))
+	r.fails.Store(true)
+	var last answer
+	for attempt := 1; attempt <= 3; attempt++ {
+		last = r.post(t, hook)
+		checkAnswer(t, "an attempt", last, "not-acknowledged")
+		if attempt < 3 {
+			before := l.creates.Load()
+			natstest.Eventually(t, "the entry to be shared, as far as can be told", func() bool { return l.creates.Load() > before })
+		}
+	}
+	if logs.FilterMessageSnippet("the shared ledger does not answer").Len() == 0 {
+		t.Error("the log does not say that the shared ledger does not answer")
+	}
+	if n := r.bridge.OpenDeliveries(); n != 0 {
+		t.Errorf("%d deliveries are open after three attempts", n)
+	}
+	r.fails.Store(false)
+	l.fails.Store(false)
+	repeat := r.post(t, hook)
+	checkAnswer(t, "a later message of the same bytes", repeat, "")
+	if repeat.body["delivery"] == last.body["delivery"] {
+		t.Error("a later message of the same bytes has the delivery of the third attempt")
+	}
+	if got := r.subjects(t); len(got) < 3 { // the first attempt, what was taken for a new message, and the later one
+		t.Errorf("stored %d times, want 3 at least", len(got))
+	}
+}
+
+// TestWithoutNATSTheBridgeIsAlone cannot send anything to the shared ledger: nobody else can know of the delivery, and the retry here
+// takes it over.
+func TestWithoutNATSTheBridgeIsAlone(t *testing.T) {
+	l := &countingLedger{}
+	l.away.Store(true)
+	r := newSharingRig(t, natstest.Start(t), func(c *bridge.Config) { c.Shared = l })
+	hook := general(event("New", "n1"))
+	r.fails.Store(true)
+	first := r.post(t, hook)
+	natstest.Eventually(t, "an attempt to share the entry", func() bool { return l.creates.Load() > 1 })
+	r.fails.Store(false)
+	retry := r.post(t, hook)
+	checkAnswer(t, "the retry", retry, "")
+	if retry.body["delivery"] != first.body["delivery"] {
+		t.Errorf("the retry has delivery %v, the attempt had %v", retry.body["delivery"], first.body["delivery"])
+	}
+	if got := r.subjects(t); len(got) != 1 {
+		t.Errorf("stored %v, want it once", got)
+	}
 }

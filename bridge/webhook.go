@@ -72,7 +72,10 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 		body = packed
 	}
 	received := e.cfg.Now()
-	claim := e.sharing.begin(context.WithoutCancel(r.Context()), key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
+	// A sender that hangs up stops nothing: what was begun may as well be stored, and the ledger remembers that the sender was not told.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), o.arrived.Add(e.cfg.AckDeadline))
+	defer cancel()
+	claim := e.sharing.begin(ctx, key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
 	o.retry = claim.attempts > 1
 	defer func() {
 		if o.moved {
@@ -94,7 +97,7 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	endStep(parsing, d.word())
 
 	publishing := o.trace.step("publish events", trace.SpanKindProducer, spanMessaging.String("nats"), spanMessages.Int(len(d.messages)))
-	if err := e.deliver(r, o.arrived, d.messages); err != nil {
+	if err := e.deliver(ctx, d.messages); err != nil {
 		endStep(publishing, publishFailure(err).word)
 		return e.notStored(c, o, claim, err)
 	}
@@ -227,11 +230,8 @@ func refuse(body []byte, reason schema.Reason, offset int64, cause error, receip
 	}
 }
 
-// deliver stores the messages. A sender that hangs up does not stop it: what was begun may as well be stored, and the
-// ledger remembers that the sender was not told.
-func (e *endpoint) deliver(r *http.Request, arrived time.Time, msgs []schema.Message) error {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), arrived.Add(e.cfg.AckDeadline))
-	defer cancel()
+// deliver stores the messages; a body can have none.
+func (e *endpoint) deliver(ctx context.Context, msgs []schema.Message) error {
 	if len(msgs) == 0 {
 		return nil
 	}
@@ -256,11 +256,7 @@ func (e *endpoint) accept(c echo.Context, claim claim, d delivery) bool {
 		err = http.NewResponseController(c.Response().Writer).Flush()
 	}
 	if err = errors.Join(gone, err); err != nil {
-		level := zap.WarnLevel
-		if !e.failures.allow(outcomeSenderGone, e.cfg.Now()) {
-			level = zap.DebugLevel
-		}
-		e.log.Log(level, "webhook stored, sender not told", zap.String(logReason, outcomeSenderGone),
+		e.log.Log(e.failures.level(outcomeSenderGone, e.cfg.Now()), "webhook stored, sender not told", zap.String(logReason, outcomeSenderGone),
 			zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)))
 		return false
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,46 +28,53 @@ type Ledger struct {
 	p   *Publisher
 	ttl time.Duration
 
-	mu     sync.Mutex
-	bucket jetstream.KeyValue // nil until it was found
+	bucket  atomic.Pointer[jetstream.KeyValue] // nil until it was found
+	looking chan struct{}                      // capacity 1: full while somebody looks for it
 }
 
 // Ledger returns the bucket <PREFIX>_LEDGER, whose keys live for ttl. It is made when first needed, if the publisher manages its
 // streams.
-func (p *Publisher) Ledger(ttl time.Duration) *Ledger { return &Ledger{p: p, ttl: ttl} }
+func (p *Publisher) Ledger(ttl time.Duration) *Ledger {
+	return &Ledger{p: p, ttl: ttl, looking: make(chan struct{}, 1)}
+}
 
-// open returns the bucket.
+// open returns the bucket. An error wraps schema.ErrUnavailable.
 func (l *Ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	if !l.p.connected.Load() {
 		return nil, l.p.unreachable()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.bucket != nil {
-		return l.bucket, nil
-	}
 	name := strings.ToUpper(l.p.cfg.Prefix) + "_LEDGER"
-	var err error
-	if l.p.cfg.Manage {
-		l.bucket, err = l.p.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: "deliveries that wait for their retry, shared by the bridges", History: 1,
-			TTL: l.ttl, Storage: jetstream.FileStorage, Replicas: l.p.cfg.Replicas,
-		})
-	} else {
-		l.bucket, err = l.p.js.KeyValue(ctx, name)
+	if bucket := l.bucket.Load(); bucket != nil {
+		return *bucket, nil
 	}
+	select {
+	case l.looking <- struct{}{}:
+		defer func() { <-l.looking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: open bucket %s: %w", schema.ErrUnavailable, name, ctx.Err())
+	}
+	if bucket := l.bucket.Load(); bucket != nil {
+		return *bucket, nil
+	}
+	bucket, err := l.find(ctx, name)
 	if err != nil {
-		l.bucket = nil
-		return nil, fmt.Errorf("open bucket %s: %w", name, err)
+		return nil, fmt.Errorf("%w: open bucket %s: %w", schema.ErrUnavailable, name, err)
 	}
-	return l.bucket, nil
+	l.bucket.Store(&bucket)
+	return bucket, nil
 }
 
-func (l *Ledger) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.bucket = nil
+func (l *Ledger) find(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	if !l.p.cfg.Manage {
+		return l.p.js.KeyValue(ctx, name)
+	}
+	return l.p.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: name, Description: "deliveries that wait for their retry, shared by the bridges", History: 1,
+		TTL: l.ttl, Storage: jetstream.FileStorage, Replicas: l.p.cfg.Replicas,
+	})
 }
+
+func (l *Ledger) forget() { l.bucket.Store(nil) }
 
 // Create writes value under key and returns true, or false when the key is there already. After an error the key may be there or not; an
 // error that wraps schema.ErrUnavailable says that nothing was sent. It returns when ctx ends at the latest.
@@ -90,13 +97,16 @@ func (l *Ledger) Create(ctx context.Context, key string, value []byte) (created 
 // Watch calls see with every key and its value, those that are there first and in their order, until ctx ends. It goes on after NATS was
 // away and after the bucket was deleted; a key may come twice.
 func (l *Ledger) Watch(ctx context.Context, see func(key string, value []byte)) {
-	failing := false
+	said := false
 	for ctx.Err() == nil {
 		err := l.watch(ctx, see)
-		if err != nil && !failing && !errors.Is(err, schema.ErrUnavailable) && ctx.Err() == nil {
+		switch {
+		case err == nil:
+			said = false
+		case !said && l.p.connected.Load() && ctx.Err() == nil: // that NATS is away is said elsewhere
 			l.p.log.Warn("the shared ledger cannot be read: retries that reach another bridge are stored twice", zap.Error(err))
+			said = true
 		}
-		failing = err != nil
 		select {
 		case <-ctx.Done():
 		case <-time.After(ledgerAgain):

@@ -2,6 +2,7 @@ package publisher_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"mewsbridge/publisher"
 	"mewsbridge/publisher/natstest"
+	"mewsbridge/schema"
 )
 
 // TestLedgerWithTheRightsInTheREADME runs two ledgers as a user who may do no more than the streams need and the README names beside: of two
@@ -67,8 +69,48 @@ func TestLedgerWithTheRightsInTheREADME(t *testing.T) {
 	natstest.Eventually(t, "both to see the key", both("a.b=v"))
 	natstest.Restart(t, s)
 	natstest.Eventually(t, "a ledger to take a key after NATS was away", func() bool {
-		_, err := ledgers[1].Create(ctx, "c.d", nil) // it may be there of an attempt that was not answered
+		attempt, cancel := context.WithTimeout(ctx, time.Second) // what was sent to the old server is never answered
+		defer cancel()
+		_, err := ledgers[1].Create(attempt, "c.d", nil) // it may be there of an attempt that was not answered
 		return err == nil
 	})
 	natstest.Eventually(t, "both to see that key", both("c.d="))
+}
+
+// TestLedgerWaitsNoLongerThanAsked has one caller look for the bucket in vain. Another one, whose time is over, is not held up by it.
+func TestLedgerWaitsNoLongerThanAsked(t *testing.T) {
+	s := natstest.Start(t)
+	proxy := natstest.StartProxy(t, s)
+	p := mustStart(t, testConfig(proxy.URL()))
+	waitReady(t, p)
+	asked := make(chan struct{}, 100)
+	proxy.Judge(func(f natstest.Frame) natstest.Fate {
+		if f.ToServer && f.Subject == "$JS.API.INFO" {
+			asked <- struct{}{}
+			return natstest.Drop
+		}
+		return natstest.Pass
+	})
+	l := p.Ledger(time.Hour)
+	patient, giveUp := context.WithTimeout(context.Background(), time.Minute)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer giveUp()
+	waiting.Go(func() {
+		if _, err := l.Create(patient, "a.b", nil); !errors.Is(err, schema.ErrUnavailable) {
+			t.Errorf("the one that looked: %v, want that nothing was sent", err)
+		}
+	})
+	<-asked
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	returned := make(chan error, 1)
+	waiting.Go(func() {
+		_, err := l.Create(over, "a.b", nil)
+		returned <- err
+	})
+	natstest.Eventually(t, "the other one to return", func() bool { return len(returned) == 1 })
+	if err := <-returned; !errors.Is(err, schema.ErrUnavailable) {
+		t.Errorf("the other one: %v, want that nothing was sent", err)
+	}
 }
