@@ -93,6 +93,7 @@ Start it with "mewsbridge serve"; nothing else needs to be installed.`,
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	setHelp(root, widthOfHelp(env.Stdout))
 	root.AddCommand(
 		newServeCommand(env), newCheckCommand(env), newSendCommand(env), newTailCommand(env), newQuarantineCommand(env),
 		newReplayCommand(env), newConsumersCommand(env), newStatusCommand(env), newSchemaCommand(env),
