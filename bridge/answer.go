@@ -30,7 +30,7 @@ var (
 	unauthorized      = kind{http.StatusUnauthorized, "unauthorized", "The query parameter Token is missing or wrong."}
 	adminUnauthorized = kind{http.StatusUnauthorized, "unauthorized", "Send the admin token as Authorization: Bearer."}
 	notFound          = kind{http.StatusNotFound, "not-found", "There is nothing at this path. Check the URL."}
-	badMethod         = kind{http.StatusMethodNotAllowed, "method-not-allowed", "Webhooks are sent with POST."}
+	badMethod         = kind{http.StatusMethodNotAllowed, "method-not-allowed", "This path does not take that method. Webhooks are sent with POST."}
 	tooLarge          = kind{http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit."}
 	badEncoding       = kind{http.StatusUnsupportedMediaType, "unsupported-encoding", "Send the body as it is or with Content-Encoding gzip."}
 
