@@ -52,6 +52,8 @@ type Config struct {
 	Manage bool
 	// Latest has the publisher look after one more stream in the same way: the newest event of each type and entity.
 	Latest bool
+	// SharedLedger has Inspect look at what Ledger needs; a Publisher does not heed it.
+	SharedLedger bool
 	// MaxAge is how long a stream keeps a message; 0 is for ever.
 	MaxAge time.Duration
 	// DuplicateWindow is how long a stream remembers message ids.

@@ -144,11 +144,15 @@ type questions struct {
 
 // Subjects of the JetStream API (nats-server, server/jetstream_api.go).
 const (
-	apiInfo         = "$JS.API.INFO"
-	apiStreamInfo   = "$JS.API.STREAM.INFO."
-	apiStreamCreate = "$JS.API.STREAM.CREATE."
-	apiStreamUpdate = "$JS.API.STREAM.UPDATE."
-	apiConsumerList = "$JS.API.CONSUMER.LIST."
+	apiInfo           = "$JS.API.INFO"
+	apiStreamInfo     = "$JS.API.STREAM.INFO."
+	apiStreamCreate   = "$JS.API.STREAM.CREATE."
+	apiStreamUpdate   = "$JS.API.STREAM.UPDATE."
+	apiConsumerList   = "$JS.API.CONSUMER.LIST."
+	apiConsumerCreate = "$JS.API.CONSUMER.CREATE."
+	apiConsumerDelete = "$JS.API.CONSUMER.DELETE."
+	apiDirectGet      = "$JS.API.DIRECT.GET."
+	flowControl       = "$JS.FC."
 )
 
 // What a question carries so that nothing comes of it: a message for another stream, and a request that asks for what no server has
@@ -184,7 +188,34 @@ func (c Config) questions() *questions {
 	if c.Latest {
 		look(schema.LatestStream(c.Prefix), true)
 	}
+	if c.SharedLedger {
+		look("KV_"+ledgerBucket(c.Prefix), true)
+		for _, one := range c.ledgerQuestions() {
+			add(one)
+		}
+	}
 	return q
+}
+
+// ledgerQuestions returns those for the permissions that a bucket needs beside those of its stream.
+func (c Config) ledgerQuestions() []question {
+	bucket := ledgerBucket(c.Prefix)
+	stream, keys := "KV_"+bucket, "$KV."+bucket+"."
+	impossible := nats.Header{headerAPILevel: {impossibleAPILevel}}
+	all := []question{
+		{subject: keys + "check", what: keys + ">", header: nats.Header{headerExpectedStream: {noStream}}},
+		{subject: apiDirectGet + stream + "." + keys + "check", what: apiDirectGet + stream + ".>"},
+		{
+			subject: apiConsumerCreate + stream + "." + noStream + "." + keys + "check", what: apiConsumerCreate + stream + ".>",
+			header: impossible, payload: []byte(unreadable),
+		},
+		{subject: apiConsumerDelete + stream + "." + noStream, what: apiConsumerDelete + stream + ".>", header: impossible, payload: []byte(unreadable)},
+		{subject: flowControl + stream + "." + noStream, what: flowControl + stream + ".>"},
+	}
+	for i := range all {
+		all[i].optional = true
+	}
+	return all
 }
 
 // ask asks all and waits for the answers, for ctx, or for the server to refuse.

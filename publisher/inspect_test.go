@@ -3,6 +3,7 @@ package publisher_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,5 +155,45 @@ func TestInspectCluster(t *testing.T) {
 	natstest.Eventually(t, "three replicas", func() bool { found = inspect(t, cfg); return found.Streams[0].Current == 3 })
 	if len(found.Denied)+len(found.Silent)+len(found.Streams[0].Differences) != 0 || found.Server.Cluster != "test" || !found.Streams[0].AtomicPublish {
 		t.Errorf("the cluster is %+v", found)
+	}
+}
+
+// TestInspectSharedLedger takes from a user everything that the ledger needs, and then nothing; neither changes the bucket.
+func TestInspectSharedLedger(t *testing.T) {
+	s := natstest.Start(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "admin", Password: "p"}, {Username: "without", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$KV.>", "$JS.FC.>", "$JS.API.*.*.KV_MEWS_LEDGER", "$JS.API.*.*.KV_MEWS_LEDGER.>"}},
+		}}}
+		o.NoAuthUser = "admin"
+	})
+	cfg := inspectConfig(s)
+	cfg.SharedLedger, cfg.Username, cfg.Password = true, "admin", "p"
+	if found := inspect(t, cfg); len(found.Denied)+len(found.Silent) != 0 {
+		t.Errorf("without the bucket: denied %v, silent %v", found.Denied, found.Silent)
+	}
+	p := mustStart(t, cfg)
+	waitReady(t, p)
+	if _, err := p.Ledger(time.Hour).Create(context.Background(), "k", nil); err != nil {
+		t.Fatal(err)
+	}
+	if found := inspect(t, cfg); len(found.Denied)+len(found.Silent) != 0 {
+		t.Errorf("with every permission: denied %v, silent %v", found.Denied, found.Silent)
+	}
+	cfg.Username = "without"
+	var want []publisher.Denied
+	for _, subject := range []string{
+		"$JS.API.CONSUMER.CREATE.KV_MEWS_LEDGER.>", "$JS.API.CONSUMER.DELETE.KV_MEWS_LEDGER.>", "$JS.API.DIRECT.GET.KV_MEWS_LEDGER.>", "$JS.API.STREAM.CREATE.KV_MEWS_LEDGER",
+		"$JS.API.STREAM.INFO.KV_MEWS_LEDGER", "$JS.API.STREAM.UPDATE.KV_MEWS_LEDGER", "$JS.FC.KV_MEWS_LEDGER.>", "$KV.MEWS_LEDGER.>",
+	} {
+		want = append(want, publisher.Denied{What: "publish to " + subject, Optional: true})
+	}
+	found := inspect(t, cfg)
+	slices.SortFunc(found.Denied, func(a, b publisher.Denied) int { return strings.Compare(a.What, b.What) })
+	if diff := cmp.Diff(want, found.Denied); diff != "" || len(found.Silent) != 0 {
+		t.Errorf("without any: silent %v, denied (-want +got):\n%s", found.Silent, diff)
+	}
+	info := mustStream(t, natstest.JetStream(t, s), "KV_MEWS_LEDGER").CachedInfo()
+	if info.State.Msgs != 1 || info.State.LastSeq != 1 || info.State.Consumers != 0 {
+		t.Errorf("the bucket is %+v now", info.State)
 	}
 }

@@ -32,6 +32,9 @@ type Ledger struct {
 	looking chan struct{}                      // capacity 1: full while somebody looks for it
 }
 
+// ledgerBucket returns the name of the bucket, for example MEWS_LEDGER.
+func ledgerBucket(prefix string) string { return strings.ToUpper(prefix) + "_LEDGER" }
+
 // Ledger returns the bucket <PREFIX>_LEDGER, whose keys live for ttl. It is made when first needed, if the publisher manages its
 // streams.
 func (p *Publisher) Ledger(ttl time.Duration) *Ledger {
@@ -43,7 +46,7 @@ func (l *Ledger) open(ctx context.Context) (jetstream.KeyValue, error) {
 	if !l.p.connected.Load() {
 		return nil, l.p.unreachable()
 	}
-	name := strings.ToUpper(l.p.cfg.Prefix) + "_LEDGER"
+	name := ledgerBucket(l.p.cfg.Prefix)
 	if bucket := l.bucket.Load(); bucket != nil {
 		return *bucket, nil
 	}

@@ -30,6 +30,7 @@ func (c *Config) checkLive(ctx context.Context, l *checklist) error {
 	replicas, ours := c.Replicas, c.Embedded()
 	for i, prefix := range c.prefixes() {
 		cfg := c.publisherConfig(prefix)
+		cfg.SharedLedger = c.SharedLedger && i == 0 // all prefixes share that of the first
 		if c.Embedded() {
 			address, err := localAddress(c.NATSListen)
 			if err != nil {
@@ -135,7 +136,7 @@ func (c *Config) checkPermissions(l *checklist, prefix string, found *publisher.
 	}
 	for _, denied := range found.Denied {
 		if denied.Optional {
-			l.add(stateWarning, what, "the user may not %s: webhooks are stored all the same, and metrics or the newest events miss it", denied.What)
+			l.add(stateWarning, what, "the user may not %s: webhooks are stored all the same, and metrics, the newest events or the shared ledger miss it", denied.What)
 		} else {
 			l.add(stateProblem, what, "the user may not %s: allow it", denied.What)
 		}

@@ -156,7 +156,8 @@ func TestCheckLiveFindsWhatIsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	env := []string{"NATS_URL=" + s.ClientURL(), "MEWSBRIDGE_NATS_USER=bridge", "MEWSBRIDGE_NATS_PASSWORD=p", "MEWSBRIDGE_MAX_BODY=4MiB", "MEWSBRIDGE_REPLICAS=3", "MEWSBRIDGE_TOKENS=" + testToken}
+	env := []string{"NATS_URL=" + s.ClientURL(), "MEWSBRIDGE_NATS_USER=bridge", "MEWSBRIDGE_NATS_PASSWORD=p", "MEWSBRIDGE_MAX_BODY=4MiB", "MEWSBRIDGE_REPLICAS=3", "MEWSBRIDGE_TOKENS=" + testToken,
+		"MEWSBRIDGE_LEDGER_SHARED=true"}
 	code, out, errs := check(t, env, "--live")
 	if code != exitVerdict || !strings.Contains(errs, "8 problems: the bridge would not store webhooks as it is configured") {
 		t.Errorf("exit code %d: %s", code, errs)
@@ -167,6 +168,7 @@ func TestCheckLiveFindsWhatIsMissing(t *testing.T) {
 		"problem permissions the user may not publish to mews.integrations.>: allow it",
 		"problem permissions the user may not publish to $JS.API.STREAM.UPDATE.MEWS_EVENTS: allow it",
 		"warning permissions the user may not publish to $JS.API.CONSUMER.LIST.MEWS_EVENTS: webhooks are stored all the same",
+		"warning permissions the user may not publish to $KV.MEWS_LEDGER.>: webhooks are stored all the same, and metrics, the newest events or the shared ledger miss it",
 		"problem stream MEWS_EVENTS storage is Memory and should be File: NATS lets nobody change that",
 		"problem stream MEWS_QUARANTINE it is not there, and another stream has its subjects mews.quarantine.>",
 	)

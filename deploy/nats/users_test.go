@@ -52,13 +52,18 @@ func (d deployment) as(t *testing.T, user, password, inbox string) *client {
 	return c
 }
 
-// store has the bridge's own publisher, as the user bridge, make the streams and store one message in each.
-func (d deployment) store(t *testing.T, replicas int) {
-	t.Helper()
-	p, err := publisher.New(publisher.Config{
+// bridge returns the configuration of the user bridge.
+func (d deployment) bridge(replicas int) publisher.Config {
+	return publisher.Config{
 		URLs: d.urls, Username: "bridge", Password: passwords["MEWS_BRIDGE_PASSWORD"], TLSCA: d.ca,
 		Prefix: "mews", Replicas: replicas, Manage: true, Latest: true, MaxAge: 24 * time.Hour, DuplicateWindow: time.Hour,
-	}, zap.NewNop())
+	}
+}
+
+// startPublisher runs the bridge's own publisher, as the user bridge, until stop, and waits until it has made its streams.
+func (d deployment) startPublisher(t *testing.T, replicas int, log *zap.Logger) (p *publisher.Publisher, stop func()) {
+	t.Helper()
+	p, err := publisher.New(d.bridge(replicas), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,12 +72,24 @@ func (d deployment) store(t *testing.T, replicas int) {
 	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	stop = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
 		if err := p.Stop(ctx); err != nil {
 			t.Error(err)
 		}
-	}()
+	}
 	natstest.Eventually(t, "the streams", func() bool { return p.Ready(ctx) == nil })
+	return p, stop
+}
+
+// store has the bridge's own publisher make the streams and store one message in each.
+func (d deployment) store(t *testing.T, replicas int) {
+	t.Helper()
+	p, stop := d.startPublisher(t, replicas, zap.NewNop())
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
 	var messages []schema.Message
 	for i, body := range []string{
 		`{"EnterpriseId":"e1","Events":[{"Discriminator":"ServiceOrderUpdated","Value":{"Id":"r1"}}]}`,
