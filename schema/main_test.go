@@ -6,17 +6,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"mewsbridge/publisher/natstest"
 	"mewsbridge/schema"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// nats-server keeps two goroutines of its own that outlive Shutdown.
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine.func1"),
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
-		// A stream that is filled from another waits up to 30 s to hear from it, also after Shutdown.
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"),
-	)
+	goleak.VerifyTestMain(m, natstest.OutlivesShutdown()...)
 }
 
 // receipt returns a receipt with a trace.

@@ -13,13 +13,11 @@ import (
 	"go.uber.org/zap"
 
 	"mewsbridge/publisher/embedded"
+	"mewsbridge/publisher/natstest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine.func1"),
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
-	)
+	goleak.VerifyTestMain(m, natstest.OutlivesShutdown()...)
 }
 
 func mustStart(t *testing.T, cfg embedded.Config) *embedded.Server {
