@@ -12,11 +12,8 @@ const (
 	KindQuarantine              // bytes that could not be understood
 )
 
-// Kinds lists every kind.
-var kinds = [...]Kind{KindEvent, KindIntegration, KindQuarantine}
-
 // Kinds returns every kind, in a fixed order.
-func Kinds() []Kind { return kinds[:] }
+func Kinds() []Kind { return []Kind{KindEvent, KindIntegration, KindQuarantine} }
 
 // String returns the second token of the kind's subjects.
 func (k Kind) String() string {
