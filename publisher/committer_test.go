@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
+	"mewsbridge/publisher/natstest"
 	"mewsbridge/schema"
 )
 
@@ -51,17 +52,14 @@ func (d *deaf) take(m *nats.Msg) error {
 // taken waits until n messages have been sent in all.
 func (d *deaf) taken(t *testing.T, n int) []*nats.Msg {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	var sent []*nats.Msg
+	natstest.Eventually(t, fmt.Sprintf("%d messages to be sent", n), func() bool {
 		d.mu.Lock()
-		sent := d.sent
-		d.mu.Unlock()
-		if len(sent) >= n {
-			return sent
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d messages were sent, want %d", len(sent), n)
-		}
-	}
+		defer d.mu.Unlock()
+		sent = d.sent
+		return len(sent) >= n
+	})
+	return sent
 }
 
 // answer gives the reply to m that a server would.
@@ -92,17 +90,11 @@ func TestFullQueueAnswersAtOnce(t *testing.T) {
 	for i := range 5 {
 		waiting.Go(func() { _ = d.publish(ctx, messages(fmt.Sprint("queued", i), 2)) })
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	natstest.Eventually(t, "10 queued events", func() bool {
 		d.committer.mu.Lock()
-		queued := d.queuedEvents
-		d.committer.mu.Unlock()
-		if queued == 10 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d events are queued, want 10", queued)
-		}
-	}
+		defer d.committer.mu.Unlock()
+		return d.queuedEvents == 10
+	})
 	if err := d.publish(ctx, messages("more", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
 	}
@@ -293,17 +285,11 @@ func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
 	second := d.taken(t, 5+big)[4+big]
 	d.answer(t, first, `{"error":{"code":400,"err_code":10201,"description":"duplicate"},"stream":"MEWS_EVENTS","seq":0}`)
 	begin("third", big)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	natstest.Eventually(t, "the third webhook", func() bool {
 		d.committer.mu.Lock()
-		queued := d.fresh.peek() != nil || d.batches > 1 // waiting, or gone ahead
-		d.committer.mu.Unlock()
-		if queued {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the third webhook does not arrive")
-		}
-	}
+		defer d.committer.mu.Unlock()
+		return d.fresh.peek() != nil || d.batches > 1 // waiting, or gone ahead
+	})
 	d.answer(t, second, fmt.Sprintf(`{"stream":"MEWS_EVENTS","seq":%d,"batch":"b","count":%d}`, big, big))
 	sent := d.taken(t, 5+big+5)[5+big:]
 	for _, m := range sent[:5] {

@@ -65,6 +65,7 @@ func failure(s *server.Server) string {
 	if s == nil {
 		return "it did not start"
 	}
+	// That a stream could not be written is told from its other troubles by the text alone.
 	for _, e := range s.Healthz(&server.HealthzOptions{Details: true}).Errors {
 		if e.Type == server.HealthzErrorJetStream || e.Type == server.HealthzErrorStream && strings.Contains(e.Error, "write error") {
 			return e.Error
