@@ -10,8 +10,9 @@ import (
 
 // gate bounds the connections of a listener and lets a new one in all the same: in place of the one that has waited longest without a
 // request being handled. Idle connections and those that dribble their headers are many in an attack and cost a sender nothing;
-// a sender that means it has sent its request within moments. While every connection has a request in hand, new ones wait for
-// the first to end.
+// a sender that means it has sent its request within moments. One that has had an answer and is kept for the next request gives way only
+// when there is none that never had one: its sender might be writing just then. While every connection has a request in
+// hand, new ones wait for the first to end.
 type gate struct {
 	net.Listener
 	limit int
@@ -19,7 +20,8 @@ type gate struct {
 	mu      sync.Mutex
 	changed *sync.Cond // a connection has ended or waits, or the listener is closed
 	open    int
-	waiting list.List // of *gatedConn, the longest first
+	fresh   list.List // of *gatedConn that have had no answer yet, the longest waiting first
+	idle    list.List // of *gatedConn that wait for their next request, the longest waiting first
 	closed  bool
 }
 
@@ -27,7 +29,8 @@ type gate struct {
 type gatedConn struct {
 	net.Conn
 	gate  *gate
-	place *list.Element // in waiting; nil while a request is in hand, until its answer is written
+	list  *list.List    // of the gate's, while it waits
+	place *list.Element // in list; nil while a request is in hand, until its answer is written
 	ended bool
 }
 
@@ -46,8 +49,8 @@ func (g *gate) Accept() (net.Conn, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.open >= g.limit && !g.closed {
-		if longest := g.waiting.Front(); longest != nil {
-			g.end(longest.Value.(*gatedConn))
+		if longest := g.longest(); longest != nil {
+			g.end(longest)
 			continue
 		}
 		g.changed.Wait()
@@ -57,9 +60,30 @@ func (g *gate) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	c := &gatedConn{Conn: conn, gate: g}
-	c.place = g.waiting.PushBack(c)
+	g.put(c, &g.fresh)
 	g.open++
 	return c, nil
+}
+
+// longest returns the connection that gives way next, or nil while all have a request in hand.
+func (g *gate) longest() *gatedConn {
+	for _, waiting := range []*list.List{&g.fresh, &g.idle} {
+		if first := waiting.Front(); first != nil {
+			return first.Value.(*gatedConn)
+		}
+	}
+	return nil
+}
+
+// put has c wait in l, behind all others.
+func (g *gate) put(c *gatedConn, l *list.List) { c.list, c.place = l, l.PushBack(c) }
+
+// take takes c out of those that wait, if it is there.
+func (g *gate) take(c *gatedConn) {
+	if c.place != nil {
+		c.list.Remove(c.place)
+		c.list, c.place = nil, nil
+	}
 }
 
 // Close closes the listener. Connections stay.
@@ -77,10 +101,7 @@ func (g *gate) end(c *gatedConn) {
 		return
 	}
 	c.ended = true
-	if c.place != nil {
-		g.waiting.Remove(c.place)
-		c.place = nil
-	}
+	g.take(c)
 	g.open--
 	g.changed.Signal()
 	_ = c.Conn.Close() // its server finds out by itself
@@ -98,18 +119,15 @@ func (c *gatedConn) Close() error {
 func (g *gate) keep(c *gatedConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c.place != nil {
-		g.waiting.Remove(c.place)
-		c.place = nil
-	}
+	g.take(c)
 }
 
-// wait puts c back, behind all others.
+// wait puts c back, behind all others that have had an answer.
 func (g *gate) wait(c *gatedConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c.place == nil && !c.ended {
-		c.place = g.waiting.PushBack(c)
+		g.put(c, &g.idle)
 		g.changed.Signal()
 	}
 }

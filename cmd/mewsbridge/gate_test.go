@@ -13,49 +13,102 @@ import (
 	"mewsbridge/publisher/natstest"
 )
 
-// TestGateMakesRoom fills a gate of two: what waits gives way, what has a request in hand never does.
-func TestGateMakesRoom(t *testing.T) {
+// gateRig is a server behind a gate. Its handler answers /quick at once; any other path is sent to arrived and waits for release.
+type gateRig struct {
+	*gate
+	arrived chan string
+	release chan struct{}
+}
+
+func startGate(t *testing.T, limit int) *gateRig {
+	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(socket, 2)
-	arrived, release := make(chan string), make(chan struct{})
+	g := &gateRig{newGate(socket, limit), make(chan string), make(chan struct{})}
 	server := &http.Server{ConnContext: g.connContext, ConnState: g.connState, Handler: g.guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/quick" {
-			arrived <- r.URL.Path
-			<-release
+			g.arrived <- r.URL.Path
+			<-g.release
 		}
 	}))}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(g) }()
-	defer func() {
+	t.Cleanup(func() {
 		_ = server.Close()
 		<-served
-	}()
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", socket.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		return conn
+	})
+	return g
+}
+
+func (g *gateRig) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.Addr().String())
+	if err != nil {
+		t.Fatal(err)
 	}
-	ask := func(conn net.Conn, path string) {
-		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", path); err != nil {
-			t.Error(err)
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func ask(t *testing.T, conn net.Conn, path string) {
+	t.Helper()
+	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", path); err != nil {
+		t.Error(err)
+	}
+}
+
+func answered(conn net.Conn) error {
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err == nil {
+		_ = response.Body.Close()
+	}
+	return err
+}
+
+// waitingAre waits until so many connections have had no answer yet, and so many wait for their next request.
+func (g *gateRig) waitingAre(t *testing.T, fresh, idle int) {
+	t.Helper()
+	natstest.Eventually(t, fmt.Sprintf("%d fresh and %d idle connections", fresh, idle), func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.fresh.Len() == fresh && g.idle.Len() == idle
+	})
+}
+
+// TestGateKeepsWhoHasHadAnAnswer has strangers fill the gate: they give way to each other, and the known sender's connection stays.
+func TestGateKeepsWhoHasHadAnAnswer(t *testing.T) {
+	g := startGate(t, 2)
+	known := g.dial(t)
+	ask(t, known, "/quick")
+	if err := answered(known); err != nil {
+		t.Fatal(err)
+	}
+	g.waitingAre(t, 0, 1)
+	for range 3 {
+		stranger := g.dial(t)
+		g.waitingAre(t, 1, 1)
+		g.dial(t)
+		if _, err := stranger.Read(make([]byte, 1)); err == nil {
+			t.Error("the stranger who was first stays")
 		}
 	}
-	answered := func(conn net.Conn) error {
-		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err == nil {
-			_ = response.Body.Close()
-		}
-		return err
+	ask(t, known, "/quick")
+	if err := answered(known); err != nil {
+		t.Errorf("the known sender: %v", err)
 	}
+}
+
+// TestGateMakesRoom fills a gate of two: what waits gives way, what has a request in hand never does.
+func TestGateMakesRoom(t *testing.T) {
+	g := startGate(t, 2)
+	arrived, release := g.arrived, g.release
+	dial := func() net.Conn { return g.dial(t) }
+	ask := func(conn net.Conn, path string) { ask(t, conn, path) }
 
 	first := dial()
 	ask(first, "/first")
