@@ -24,7 +24,7 @@ const (
 	sampleTime      = 5 * time.Millisecond
 	sampleLongest   = 250 * time.Millisecond
 	retryDelay      = 150 * time.Millisecond
-	maxNobodyThere  = 5 // attempts that no stream answers before a webhook fails
+	maxNobodyThere  = 15 // attempts that no stream answers before a webhook fails: 2 s, in which a new leader is usually there
 	shedAtRemaining = 0.8
 )
 

@@ -73,6 +73,17 @@ func (d *deaf) answer(t *testing.T, m *nats.Msg, data string) {
 	d.finish(id, index, v, err)
 }
 
+// nobody gives the reply to m that a server gives when nobody listens on its subject.
+func (d *deaf) nobody(t *testing.T, m *nats.Msg) {
+	t.Helper()
+	id, index, count, ok := parseReply(strings.TrimPrefix(m.Reply, "inbox."))
+	if !ok {
+		t.Fatalf("reply %q cannot be read", m.Reply)
+	}
+	v, err := readAck(&nats.Msg{Header: nats.Header{"Status": {"503"}}}, d.stream, count)
+	d.finish(id, index, v, err)
+}
+
 func messages(delivery string, n int) []schema.Message {
 	msgs := make([]schema.Message, n)
 	for i := range msgs {
@@ -109,6 +120,40 @@ func TestFullQueueAnswersAtOnce(t *testing.T) {
 	if d.queuedEvents != 0 || d.queuedBytes != 0 || d.flightEvents != 0 || d.flightBytes != 0 || len(d.flights) != 0 {
 		t.Errorf("after all have given up: %d events and %d bytes queued, %d and %d under way",
 			d.queuedEvents, d.queuedBytes, d.flightEvents, d.flightBytes)
+	}
+}
+
+// TestNobodyThere has a leader come at the last moment, and none come at all: how often a webhook is sent is bounded.
+func TestNobodyThere(t *testing.T) {
+	for name, comes := range map[string]bool{"a leader comes": true, "none comes": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeaf(t, nil)
+			ctx, giveUp := context.WithTimeout(context.Background(), time.Minute)
+			var waiting sync.WaitGroup
+			defer waiting.Wait()
+			defer giveUp()
+			answered := make(chan error, 1)
+			waiting.Go(func() { answered <- d.publish(ctx, messages("d", 1)) })
+			for i := range maxNobodyThere - 1 {
+				d.nobody(t, d.taken(t, i+1)[i])
+			}
+			last := d.taken(t, maxNobodyThere)[maxNobodyThere-1]
+			if comes {
+				d.answer(t, last, `{"stream":"MEWS_EVENTS","seq":1}`)
+				if err := <-answered; err != nil {
+					t.Errorf("with a leader at last: %v", err)
+				}
+				return
+			}
+			d.nobody(t, last)
+			if err := <-answered; !errors.Is(err, schema.ErrStreamMissing) {
+				t.Errorf("without a leader: %v, want ErrStreamMissing", err)
+			}
+			if sent := len(d.taken(t, maxNobodyThere)); sent != maxNobodyThere {
+				t.Errorf("it was sent %d times, want %d", sent, maxNobodyThere)
+			}
+		})
 	}
 }
 
