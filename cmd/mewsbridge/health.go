@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,11 @@ A bridge that lost NATS is alive: restarting it would not mend NATS.`,
 	ready := cmd.Flags().Bool("ready", false, "ask whether it is ready, not only alive")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		from := sources{flags: givenFlags(cmd.Flags()), getenv: env.Getenv, file: readConfigFile(*file)}
+		if *file != "" { // what is wrong within it is no matter of a bridge that runs
+			if _, err := os.Stat(*file); err != nil {
+				return withCode(exitConfig, fmt.Errorf("--config: %w", err))
+			}
+		}
 		listen, origin := admin.text(from)
 		address, err := localAddress(listen)
 		if err != nil {
