@@ -233,7 +233,7 @@ func TestUnsealUsage(t *testing.T) {
 		{"", "read private key", []string{"--key-file", file + "x"}, exitConfig},
 		{"", "key 1 is not a private curve key", []string{"--key-file", bad}, exitConfig},
 		{"", "--quarantine goes with --since", []string{"--key-file", file, "--quarantine"}, exitUsage},
-		{"", "--since must be more than 0", []string{"--key-file", file, "--since", "0s"}, exitUsage},
+		{"", "give how long ago, such as 90m, or a time", []string{"--key-file", file, "--since", "yesterday"}, exitUsage},
 		{"{} {", "message 2 is not JSON", []string{"--key-file", file}, exitUsage},
 		{`{"Sealed":1} {}`, "1 of 2", []string{"--key-file", file}, exitVerdict},
 	} {

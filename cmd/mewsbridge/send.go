@@ -108,11 +108,11 @@ func (o *sendOptions) verdict(ctx context.Context, env *environment, report *sim
 		}
 		fmt.Fprintln(env.Stdout, result)
 		if result.lost > 0 {
-			return withCode(exitVerdict, fmt.Errorf("%d events are not in NATS", result.lost))
+			return withCode(exitVerdict, fmt.Errorf("%s not in NATS", plural(result.lost, "event is", "events are")))
 		}
 	}
 	if report.Dropped > 0 {
-		return withCode(exitVerdict, fmt.Errorf("%d webhooks were dropped", report.Dropped))
+		return withCode(exitVerdict, fmt.Errorf("%s dropped", plural(report.Dropped, "webhook was", "webhooks were")))
 	}
 	return nil
 }

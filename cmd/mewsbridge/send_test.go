@@ -128,7 +128,7 @@ func TestTailReadsWhatIsStored(t *testing.T) {
 	if out, err := runReader(t, "send", "--url", s.url, "--integration", "--types=IntegrationCreated,IntegrationApiKeyCreated", "--webhooks=20"); err != nil {
 		t.Fatalf("send: %v\n%s", err, out)
 	}
-	for _, start := range []string{"--since=1h", "--last-per-entity"} {
+	for _, start := range []string{"--since=1h", "--since=2020-01-01T00:00:00Z", "--last-per-entity"} {
 		out, err := runReader(t, "tail", "--nats", s.nats, start, "--count=40", "--type=PaymentUpdated")
 		if err != nil || strings.Count(out, `"type":"com.mews.PaymentUpdated"`) != 40 || strings.Count(out, "\n") != 40 {
 			t.Errorf("tail %s: %v\n%s", start, err, out)

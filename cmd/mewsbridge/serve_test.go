@@ -384,6 +384,7 @@ func TestStartErrors(t *testing.T) {
 		{"tokens file", []string{"serve", "--tokens-file", badTokens}, nil, exitConfig, []string{"tokens_file: token 1 has fewer", "token 2 has a name", "tokens 3 and 4 have the same name"}},
 		{"bad settings", []string{"serve", "--ack-deadline", "6s", "--replicas", "3"}, nil, exitConfig, []string{"ack_deadline", "replicas"}},
 		{"missing file", []string{"serve", "--config", "missing.yaml"}, nil, exitConfig, []string{"missing.yaml"}},
+		{"missing file of health", []string{"health", "--config", "missing.yaml"}, nil, exitConfig, []string{"missing.yaml"}},
 		{"address in use", []string{"serve", "--listen", taken.Addr().String()}, nil, exitConfig, []string{"listen:", "address already in use"}},
 		{"NATS address in use", []string{"serve", "--nats-listen", taken.Addr().String()}, nil, exitConfig, []string{"nats listen:", "address already in use"}},
 		{"NATS open to all", []string{"serve", "--nats-listen", "0.0.0.0:0"}, nil, exitConfig, []string{"set a NATS token"}},

@@ -21,7 +21,7 @@ type tailOptions struct {
 	nats          natsFlags
 	types         []string
 	enterprise    string
-	since         time.Duration
+	since         moment
 	lastPerEntity bool
 	json          bool
 	count         int
@@ -48,7 +48,7 @@ CloudEvent as one JSON object a line. AccessToken, ApiKey and Requestor are mask
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.types, "type", nil, "only these discriminators, actions or reasons (repeat or separate by commas)")
 	flags.StringVar(&o.enterprise, "enterprise", "", "only this EnterpriseId")
-	flags.DurationVar(&o.since, "since", 0, "start that long ago, for example 1h")
+	flags.Var(&o.since, "since", "start at what was stored then: 90m ago, or 2026-01-31T08:00:00Z")
 	flags.BoolVar(&o.lastPerEntity, "last-per-entity", false, "start with the newest event of each type and entity")
 	flags.BoolVar(&o.json, "json", false, "print one JSON object a line, on a terminal too")
 	flags.IntVar(&o.count, "count", 0, "end after that many (0: follow until Ctrl-C)")
@@ -91,9 +91,7 @@ func (o *tailOptions) validate() error {
 		return errors.New("--enterprise goes with events only")
 	case o.enterprise != "" && !schema.IsToken(o.enterprise):
 		return errors.New("--enterprise takes an EnterpriseId")
-	case o.since < 0:
-		return errors.New("--since must not be negative")
-	case o.since > 0 && o.lastPerEntity:
+	case !o.since.IsZero() && o.lastPerEntity:
 		return errors.New("--since and --last-per-entity are different places to start: give one")
 	case o.lastPerEntity && o.quarantine:
 		return errors.New("--last-per-entity does not go with --quarantine: it knows no entities")
@@ -144,9 +142,8 @@ func (o *tailOptions) consumer(stream jetstream.Stream) jetstream.OrderedConsume
 	switch {
 	case o.lastPerEntity:
 		c.DeliverPolicy = jetstream.DeliverLastPerSubjectPolicy
-	case o.since > 0:
-		start := time.Now().Add(-o.since)
-		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &start
+	case !o.since.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, o.since.start()
 	default:
 		c.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		c.OptStartSeq = stream.CachedInfo().State.LastSeq + 1

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,7 +23,7 @@ const envUnsealKey = "MEWSBRIDGE_UNSEAL_KEY"
 type unsealOptions struct {
 	nats       natsFlags
 	keyFile    string
-	since      time.Duration
+	since      moment
 	fromNATS   bool
 	quarantine bool
 }
@@ -50,17 +49,14 @@ Exit code 1 says that some message could not be opened.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.keyFile, "key-file", "", "file with private curve keys (SX…), one a line (default the keys in $"+envUnsealKey+")")
-	flags.DurationVar(&o.since, "since", 0, "read from NATS what was stored that long ago and later, for example 1h")
+	flags.Var(&o.since, "since", "read from NATS what was stored since then: 90m ago, or 2026-01-31T08:00:00Z")
 	flags.BoolVar(&o.quarantine, "quarantine", false, "with --since: the quarantine instead")
 	o.nats.register(cmd, env)
 	return cmd
 }
 
 func runUnseal(ctx context.Context, env *environment, o *unsealOptions) error {
-	switch {
-	case o.since < 0 || o.fromNATS && o.since == 0:
-		return withCode(exitUsage, errors.New("--since must be more than 0"))
-	case o.quarantine && !o.fromNATS:
+	if o.quarantine && !o.fromNATS {
 		return withCode(exitUsage, errors.New("--quarantine goes with --since"))
 	}
 	opener, err := o.opener(env)
@@ -74,7 +70,7 @@ func runUnseal(ctx context.Context, env *environment, o *unsealOptions) error {
 		err = u.standardInput()
 	}
 	if err == nil && u.failed > 0 {
-		return withCode(exitVerdict, fmt.Errorf("%d of %d messages could not be opened", u.failed, u.read))
+		return withCode(exitVerdict, fmt.Errorf("%d of %s could not be opened", u.failed, plural(u.read, "message", "messages")))
 	}
 	return err
 }
