@@ -86,10 +86,11 @@ func (l *ledger) begin(k key, now time.Time) claim {
 	l.expire(now)
 	for len(l.open[k]) > 0 {
 		e := l.open[k][0]
-		l.take(e)
 		if e.expires.After(now) {
+			l.take(e)
 			return claim{key: k, delivery: e.delivery, attempts: e.attempts + 1, first: e.first, stored: e.stored, shared: e.shared}
 		}
+		l.giveUp(e)
 	}
 	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
 }
@@ -231,12 +232,17 @@ func (l *ledger) expire(now time.Time) {
 			if e.expires.After(now) {
 				return
 			}
-			l.take(e)
-			if !e.stored && !e.moved && !e.foreign {
-				l.lossesOf(e.key.endpoint).silent++
-			}
+			l.giveUp(e)
 		}
 		l.pass()
+	}
+}
+
+// giveUp closes e, whose window has ended.
+func (l *ledger) giveUp(e *entry) {
+	l.take(e)
+	if !e.stored && !e.moved && !e.foreign {
+		l.lossesOf(e.key.endpoint).silent++
 	}
 }
 

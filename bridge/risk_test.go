@@ -58,3 +58,20 @@ func TestStoredIsNotAtRisk(t *testing.T) {
 		t.Errorf("%d lost, and it is stored", r.LostAttempts)
 	}
 }
+
+// TestLateRetryIsLost: a retry that comes after the window is a new message, and what it was to repeat is lost, also when that was opened
+// behind an entry whose window ends later.
+func TestLateRetryIsLost(t *testing.T) {
+	l := newLedger(30*time.Minute, 10)
+	l.end(l.begin(testKey(1), start), false, start)
+	at := start.Add(5 * time.Minute)
+	l.end(l.begin(testKey(2), at), false, at)
+	at = start.Add(10 * time.Minute)
+	l.end(l.begin(testKey(1), at), false, at) // its window began at the first attempt
+	if late := l.begin(testKey(1), start.Add(31*time.Minute)); late.attempts != 1 {
+		t.Errorf("the late retry is attempt %d", late.attempts)
+	}
+	if r := l.risk([]string{"mews"}, time.Minute, start.Add(31*time.Minute))[0]; r.LostSilent != 1 || r.Open != 1 {
+		t.Errorf("%d lost and %d open, want 1 and 1", r.LostSilent, r.Open)
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 )
 
 // pace is how the connection behaves when NATS is away. A stalled server is found after two missed pings.
@@ -28,9 +29,17 @@ func defaultPace() pace {
 
 const maxPingsOut = 2
 
+// NATS reports each message that it refuses, such as one that the user may not publish: the log has the first few, and then one from time
+// to time.
+const (
+	reportsFirst = 10
+	reportsEvery = 10 * time.Second
+)
+
 // connect returns a connection that keeps trying for ever, from the first attempt on. It never buffers
 // while disconnected: a publish that was answered with an error must not be sent later behind our back.
 func (p *Publisher) connect() (*nats.Conn, error) {
+	reports := rate.Sometimes{First: reportsFirst, Interval: reportsEvery}
 	options := []nats.Option{
 		nats.Name(p.cfg.Name),
 		nats.RetryOnFailedConnect(true),
@@ -49,7 +58,7 @@ func (p *Publisher) connect() (*nats.Conn, error) {
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { p.onDisconnected(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { p.onConnectFailed(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			p.log.Warn("NATS reports an error", zap.Error(err))
+			reports.Do(func() { p.log.Warn("NATS reports an error; of many at a time one is logged", zap.Error(err)) })
 		}),
 	}
 	identity, err := p.cfg.ConnectOptions()
