@@ -38,7 +38,7 @@ const (
 // HubStatus says what the hub has of the streams here.
 type HubStatus struct {
 	Problem error             // nil when the hub answered the last time it was asked, and its streams source those here
-	Asked   time.Time         // when it last answered; zero when never
+	Reached time.Time         // when that was last so; zero when never
 	Lag     map[string]uint64 // by stream: how many messages the hub does not have yet, as far as is known
 }
 
@@ -60,11 +60,11 @@ type hub struct {
 
 	mu      sync.Mutex
 	problem error
-	asked   time.Time
+	at      time.Time     // when problem was last nil
 	fetched [kinds]uint64 // the last sequence of the stream here that the hub has
 	stored  [kinds]uint64 // the last sequence of the stream here
 
-	lag, reached, askedAt *prometheus.Desc
+	lag, reached, reachedAt *prometheus.Desc
 }
 
 func newHub(p *Publisher, cfg Hub) (*hub, error) {
@@ -75,9 +75,9 @@ func newHub(p *Publisher, cfg Hub) (*hub, error) {
 	prefix := prometheus.Labels{"prefix": p.cfg.Prefix}
 	return &hub{
 		publisher: p, cfg: cfg, js: js, problem: errors.New("the hub has not been asked yet"),
-		lag:     prometheus.NewDesc("mewsbridge_hub_lag_messages", "Messages of a stream here that the hub does not have yet.", []string{"stream"}, prefix),
-		reached: prometheus.NewDesc("mewsbridge_hub_reached", "1 when the hub answered the last time and its streams source those here, otherwise 0.", nil, prefix),
-		askedAt: prometheus.NewDesc("mewsbridge_hub_reached_timestamp_seconds", "When the hub last answered; 0 when never.", nil, prefix),
+		lag:       prometheus.NewDesc("mewsbridge_hub_lag_messages", "Messages of a stream here that the hub does not have yet.", []string{"stream"}, prefix),
+		reached:   prometheus.NewDesc("mewsbridge_hub_reached", "1 when the hub answered the last time and its streams source those here, otherwise 0.", nil, prefix),
+		reachedAt: prometheus.NewDesc("mewsbridge_hub_reached_timestamp_seconds", "When mewsbridge_hub_reached was last 1; 0 when never.", nil, prefix),
 	}, nil
 }
 
@@ -214,7 +214,7 @@ func (h *hub) note(problem error) {
 	before := h.problem
 	h.problem = problem
 	if problem == nil {
-		h.asked = time.Now()
+		h.at = time.Now()
 	}
 	h.mu.Unlock()
 	switch {
@@ -228,7 +228,7 @@ func (h *hub) note(problem error) {
 func (h *hub) status() HubStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := HubStatus{Problem: h.problem, Asked: h.asked, Lag: make(map[string]uint64, kinds)}
+	s := HubStatus{Problem: h.problem, Reached: h.at, Lag: make(map[string]uint64, kinds)}
 	for _, kind := range schema.Kinds() {
 		s.Lag[kind.Stream(h.publisher.cfg.Prefix)] = h.stored[kind] - h.fetched[kind]
 	}
@@ -239,7 +239,7 @@ func (h *hub) status() HubStatus {
 func (h *hub) Describe(ch chan<- *prometheus.Desc) {
 	ch <- h.lag
 	ch <- h.reached
-	ch <- h.askedAt
+	ch <- h.reachedAt
 }
 
 // Collect makes the hub a prometheus.Collector. It asks nobody.
@@ -250,10 +250,10 @@ func (h *hub) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(h.reached, prometheus.GaugeValue, oneIf(s.Problem == nil))
 	at := 0.0
-	if !s.Asked.IsZero() {
-		at = float64(s.Asked.UnixMilli()) / 1000
+	if !s.Reached.IsZero() {
+		at = float64(s.Reached.UnixMilli()) / 1000
 	}
-	ch <- prometheus.MustNewConstMetric(h.askedAt, prometheus.GaugeValue, at)
+	ch <- prometheus.MustNewConstMetric(h.reachedAt, prometheus.GaugeValue, at)
 }
 
 // Hub returns what the hub has of the streams here; ok is false when there is none.

@@ -103,7 +103,7 @@ func (l *leafNode) forwarded(t *testing.T) {
 		for _, lag := range status.Lag {
 			total += lag
 		}
-		return ok && status.Problem == nil && total == 0 && !status.Asked.IsZero()
+		return ok && status.Problem == nil && total == 0 && !status.Reached.IsZero()
 	})
 }
 
