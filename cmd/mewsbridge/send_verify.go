@@ -62,7 +62,7 @@ func (v *verification) run(ctx context.Context) (verdictLine, error) {
 	if err != nil {
 		return verdictLine{}, err
 	}
-	if _, err := v.tally.Read(ctx, stream, v.from); err != nil {
+	if _, err := v.tally.Read(ctx, stream, v.from, stream.CachedInfo().State.LastSeq); err != nil {
 		return verdictLine{}, withCode(exitUnavailable, fmt.Errorf("verify: %w", err))
 	}
 	return v.count(), nil

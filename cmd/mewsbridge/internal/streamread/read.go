@@ -17,7 +17,8 @@ const Patience = 30 * time.Second
 var ErrEnough = errors.New("enough")
 
 // Read calls each for every message that config lets through, oldest first, up to the sequence last. It returns when
-// there are no more, when each fails, with its error as it is, and when ctx ends.
+// there are no more, when each fails, with its error as it is, and when ctx ends. There are no more when the replica that JetStream put the
+// consumer on has no more: one that was away just now may have yet to catch up.
 func Read(ctx context.Context, from jetstream.Stream, config jetstream.OrderedConsumerConfig, last uint64, each func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
 	config.InactiveThreshold = 2 * Patience
 	consumer, err := from.OrderedConsumer(ctx, config)
