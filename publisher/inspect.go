@@ -205,9 +205,9 @@ func (c Config) ledgerQuestions() []question {
 	all := []question{
 		{subject: keys + "check", what: keys + ">", header: nats.Header{headerExpectedStream: {noStream}}},
 		{subject: apiDirectGet + stream + "." + keys + "check", what: apiDirectGet + stream + ".>"},
-		{
+		{ // names no stream, so no server takes it; one that it cannot read it would log
 			subject: apiConsumerCreate + stream + "." + noStream + "." + keys + "check", what: apiConsumerCreate + stream + ".>",
-			header: impossible, payload: []byte(unreadable),
+			header: impossible, payload: []byte("{}"),
 		},
 		{subject: apiConsumerDelete + stream + "." + noStream, what: apiConsumerDelete + stream + ".>", header: impossible, payload: []byte(unreadable)},
 		{subject: flowControl + stream + "." + noStream, what: flowControl + stream + ".>"},

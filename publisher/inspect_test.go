@@ -146,7 +146,7 @@ func TestInspectWithoutJetStreamOrNATS(t *testing.T) {
 func TestInspectCluster(t *testing.T) {
 	servers := natstest.Cluster(t, 3)
 	cfg := inspectConfig(servers...)
-	cfg.Replicas = 3
+	cfg.Replicas, cfg.SharedLedger = 3, true
 	js := natstest.JetStream(t, servers...)
 	if _, err := js.CreateStream(context.Background(), jetstream.StreamConfig{Name: "MEWS_EVENTS", Subjects: []string{"mews.events.>"}, Replicas: 3, MaxAge: 24 * time.Hour, Duplicates: time.Hour, AllowAtomicPublish: true}); err != nil {
 		t.Fatal(err)
