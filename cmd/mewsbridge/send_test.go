@@ -155,6 +155,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	for want, args := range map[string][]string{
 		"no stream MEWS_EVENTS":   {"tail", "--nats", s},
 		"NATS does not answer":    {"tail", "--nats", "nats://user:" + readerToken + "@127.0.0.1:1"},
+		"NATS does not speak TLS": {"tail", "--nats", strings.Replace(s, "nats://", "tls://", 1)},
 		"--verify does not go":    {"send", "--verify", "--file", "x", "--url", "http://h/?Token=" + readerToken},
 		"not a valid http":        {"send", "--url", "http://[h/?Token=" + readerToken},
 		"no token in":             {"send", "--data-dir", t.TempDir()},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -131,6 +132,12 @@ func (f *natsFlags) connect() (*nats.Conn, jetstream.JetStream, error) {
 func connectError(err error) error {
 	if errors.Is(err, nats.ErrAuthorization) {
 		return errors.New("NATS refused the credentials: give --creds, or set MEWSBRIDGE_NATS_TOKEN, or MEWSBRIDGE_NATS_USER and MEWSBRIDGE_NATS_PASSWORD")
+	}
+	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("NATS has a certificate that is not trusted here: set MEWSBRIDGE_NATS_TLS_CA to its authority, and ask by a name that the certificate has: %w", untrusted)
+	}
+	if errors.Is(err, nats.ErrSecureConnWanted) {
+		return errors.New("NATS does not speak TLS there: write nats:// in place of tls://, or ask another address")
 	}
 	return errors.New("NATS does not answer: start `mewsbridge serve`, or say where it is with --nats nats://host:4222")
 }

@@ -161,6 +161,12 @@ func TestUsers(t *testing.T) {
 			}
 		})
 		runs.Go(func() {
+			cmd := exec.Command(binary, "tail", "--since", "1h", "--count", "1", "--nats", d.urls[0])
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "set MEWSBRIDGE_NATS_TLS_CA") {
+				t.Errorf("tail without the authority: %v\n%s", err, out)
+			}
+		})
+		runs.Go(func() {
 			if out, err := tail("_INBOX_consumer", "--integrations"); err == nil {
 				t.Errorf("tail --integrations shows %s", out)
 			}
