@@ -148,8 +148,9 @@ func (c *Config) checkFiles() error {
 		errs = append(errs, err)
 	}
 	if !c.Embedded() {
-		_, err := c.publisherConfig("").ConnectOptions()
-		errs = append(errs, err)
+		if _, err := c.publisherConfig("").ConnectOptions(); err != nil {
+			errs = append(errs, fmt.Errorf("nats: %w", err))
+		}
 	}
 	if e := c.Endpoints[0]; !e.listed && len(e.Tokens) == 0 && e.TokensFile == "" {
 		if _, err := readOwnToken(c.DataDir); !errors.Is(err, fs.ErrNotExist) {

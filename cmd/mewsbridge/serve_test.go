@@ -385,6 +385,7 @@ func TestStartErrors(t *testing.T) {
 		{"bad settings", []string{"serve", "--ack-deadline", "6s", "--replicas", "3"}, nil, exitConfig, []string{"ack_deadline", "replicas"}},
 		{"missing file", []string{"serve", "--config", "missing.yaml"}, nil, exitConfig, []string{"missing.yaml"}},
 		{"missing file of health", []string{"health", "--config", "missing.yaml"}, nil, exitConfig, []string{"missing.yaml"}},
+		{"missing credentials", []string{"serve", "--nats-url", "nats://127.0.0.1:1", "--nats-creds", "missing.creds"}, nil, exitConfig, []string{"nats: read creds file", "missing.creds"}},
 		{"address in use", []string{"serve", "--listen", taken.Addr().String()}, nil, exitConfig, []string{"listen:", "address already in use"}},
 		{"NATS address in use", []string{"serve", "--nats-listen", taken.Addr().String()}, nil, exitConfig, []string{"nats listen:", "address already in use"}},
 		{"NATS open to all", []string{"serve", "--nats-listen", "0.0.0.0:0"}, nil, exitConfig, []string{"set a NATS token"}},
