@@ -95,14 +95,6 @@ func (l *ledger) begin(k key, now time.Time) claim {
 	return claim{key: k, delivery: schema.DeliveryID(rand.Text()), attempts: 1, first: now}
 }
 
-// anew is the same attempt under a delivery id under which nothing is stored: for when the identical body that comes next, or this one, may be
-// a further attempt or a new message. The count of attempts is kept, for the former; a new message is never taken for something that
-// is in the stream. What an attempt has stored is then stored again.
-func (c claim) anew() claim {
-	c.delivery, c.stored, c.shared = schema.DeliveryID(rand.Text()), false, false
-	return c
-}
-
 // end finishes the attempt and returns the entry that stays open, if any. told says that a 2xx was written to the sender.
 func (l *ledger) end(c claim, told bool, now time.Time) *entry {
 	if told {
@@ -182,10 +174,11 @@ func (l *ledger) closed(d schema.DeliveryID, attempts int) {
 }
 
 // move finishes an attempt whose sender was sent to another bridge. What that one answers is not learned here: the next
-// identical body is a further attempt or, when the other bridge stored this one, a new message.
+// identical body may be a further attempt or, when the other bridge stored this one, a new message. The entry keeps the count of
+// attempts, for the former, and gets a delivery id under which nothing is stored, for the latter: a new message is never taken for
+// something that is in the stream. What this attempt may have stored in part is then stored again.
 func (l *ledger) move(c claim, now time.Time) {
-	c = c.anew()
-	c.moved = true
+	c.delivery, c.stored, c.moved = schema.DeliveryID(rand.Text()), false, true
 	l.end(c, false, now)
 }
 

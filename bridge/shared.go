@@ -85,25 +85,37 @@ func takenKey(d schema.DeliveryID, attempts int) string {
 }
 
 // begin starts an attempt as the ledger does, but takes over what other bridges may know only when it is the first to. When that cannot
-// be found out by claimTimeout or the end of ctx, the attempt has a new delivery id: a duplicate costs one fetch, and a delivery in two hands
-// could swallow a message.
+// be found out by claimTimeout or the end of ctx, nothing that is in doubt is taken over by anybody: the attempt gets a new delivery id, under which
+// nothing is stored, and keeps the count of attempts. A duplicate costs one fetch, and a delivery in two hands could swallow a message.
 func (s *sharing) begin(ctx context.Context, k key, now time.Time) claim {
+	var doubt error
+	attempts := 1
 	for {
 		c := s.ledger.begin(k, now)
 		if !c.shared { // and without a shared ledger none is
+			c.attempts = max(c.attempts, attempts)
 			return c
 		}
-		mine, err := s.take(ctx, c)
+		mine := false
+		if doubt == nil {
+			mine, doubt = s.take(ctx, c)
+			s.say(doubt, k, now)
+		}
 		switch {
-		case err != nil:
-			s.log.Log(s.failures.level(ledgerSilent, now), "a retry is stored like a new webhook: the shared ledger does not answer",
-				zap.String(logReason, ledgerSilent), zap.String(logEndpoint, k.endpoint), zap.Error(err))
-			// Nobody else shall take it for the retry of what comes next.
+		case doubt != nil:
+			attempts = max(attempts, c.attempts)
 			s.note(fact{key: takenKey(c.delivery, c.attempts-1), expires: c.first.Add(s.ledger.window)})
-			return c.anew()
 		case mine:
 			return c
 		}
+	}
+}
+
+// say says in the log that the shared ledger does not answer.
+func (s *sharing) say(err error, k key, now time.Time) {
+	if err != nil {
+		s.log.Log(s.failures.level(ledgerSilent, now), "a retry is stored like a new webhook: the shared ledger does not answer",
+			zap.String(logReason, ledgerSilent), zap.String(logEndpoint, k.endpoint), zap.Error(err))
 	}
 }
 
