@@ -171,15 +171,24 @@ func (c *chooser) observe(m mode, load, events int, busy time.Duration, limited 
 }
 
 // expect returns how long storing the outstanding events takes at the rate seen under such a load; 0 while the way that is
-// or could be the faster one has not been seen under it.
+// or could be the faster one has not been seen under it. Of two known rates the better one counts: while the slower way is tried, the
+// queue is not yet as slow.
 func (c *chooser) expect(events int, batches bool) time.Duration {
 	class := loadClass(events)
-	m, sure := pipelined, true
+	r := &c.classes[class]
+	rate := r.rate(pipelined)
 	if batches {
-		m, sure = c.faster(class)
+		m, sure := c.faster(class)
+		switch {
+		case !sure:
+			return 0
+		case r.known():
+			rate = max(r.rate(atomicBatch), r.rate(pipelined))
+		default:
+			rate = r.rate(m)
+		}
 	}
-	rate := c.classes[class].rate(m)
-	if !sure || rate == 0 {
+	if rate == 0 {
 		return 0
 	}
 	return time.Duration(float64(events) / rate * float64(time.Second))

@@ -409,3 +409,20 @@ func TestChooserDoesNotWaver(t *testing.T) {
 		t.Error("a mode that is faster was not taken")
 	}
 }
+
+// TestChooserExpectsTheBetterOfTwoRates takes a first burst of plain acknowledgements for a good rate, and then sees the real one. Until it
+// has changed back, no webhook is to be refused for the slower way's time.
+func TestChooserExpectsTheBetterOfTwoRates(t *testing.T) {
+	var c chooser
+	const load = 60_000
+	c.observe(atomicBatch, load, 3_000, 100*time.Millisecond, false)
+	c.observe(pipelined, load, 500, 10*time.Millisecond, false) // as if 50,000 each second
+	c.observe(pipelined, load, 500, 10*time.Millisecond, false)
+	c.observe(pipelined, load, 30, 15*time.Millisecond, false)
+	if m, sure := c.faster(loadClass(load)); !sure || m != pipelined {
+		t.Fatal("the first burst did not make plain publishes the faster way")
+	}
+	if got, atMost := c.expect(load, true), 2*time.Second; got == 0 || got > atMost {
+		t.Errorf("expected %v, at most %v at the rate of batches", got, atMost)
+	}
+}
