@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
 )
+
+// gcPercent is lower than Go's own: under 128 webhooks of 500 events at once the process takes 290 MiB rather than 330, for a twentieth more of
+// the cores. Whoever sets GOGC decides.
+const gcPercent = 75
 
 func newServeCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
@@ -70,6 +75,9 @@ func givenFlags(flags *pflag.FlagSet) map[string]string {
 
 // serve runs a bridge until ctx ends or a listener fails, and then stops it.
 func serve(ctx context.Context, env *environment, cfg *Config) error {
+	if env.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	level := zap.NewAtomicLevelAt(cfg.LogLevel)
 	log := newLog(env.Stderr, level)
 	defer func() { _ = log.Sync() }() // stderr cannot always be synced
