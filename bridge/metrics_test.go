@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,30 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mewsbridge/bridge"
+	"mewsbridge/publisher/natstest"
 	"mewsbridge/schema"
 )
-
-// gather returns every series of the registry: `name{label="value",…}`, histograms by their count.
-func gather(tb testing.TB, r prometheus.Gatherer) map[string]float64 {
-	tb.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	series := map[string]float64{}
-	for _, family := range families {
-		for _, m := range family.Metric {
-			var labels []string
-			for _, l := range m.Label {
-				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
-			}
-			slices.Sort(labels)
-			value := m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			series[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = value
-		}
-	}
-	return series
-}
 
 // wantSeries waits until some series are what they should be: a webhook is counted just after it is answered.
 func wantSeries(t *testing.T, r prometheus.Gatherer, want map[string]float64) {
@@ -45,7 +23,7 @@ func wantSeries(t *testing.T, r prometheus.Gatherer, want map[string]float64) {
 	var wrong []string
 	for range 1000 {
 		wrong = wrong[:0]
-		got := gather(t, r)
+		got := natstest.Series(t, r)
 		for name, value := range want {
 			if have, there := got[name]; !there || have != value {
 				wrong = append(wrong, fmt.Sprintf("%s is %v (there: %v), want %v", name, have, there, value))
@@ -72,7 +50,7 @@ func TestMetrics(t *testing.T) {
 			return publisher.Publish(ctx, msgs)
 		})
 	})
-	before := gather(t, registry)
+	before := natstest.Series(t, registry)
 	for _, name := range []string{
 		`mewsbridge_webhooks_total{endpoint="mews",kind="general",outcome="stored",status="202"}`,
 		`mewsbridge_webhooks_total{endpoint="mews",kind="general",outcome="overloaded",status="503"}`,
@@ -131,7 +109,7 @@ func TestMetrics(t *testing.T) {
 		`mewsbridge_deliveries_at_risk{endpoint="mews"}`:                                                    0,
 		`mewsbridge_seconds_until_loss{endpoint="mews"}`:                                                    math.Inf(1),
 	})
-	after := gather(t, registry)
+	after := natstest.Series(t, registry)
 	if len(after) != len(before) {
 		t.Errorf("%d series after the webhooks, %d before: a sender can make series", len(after), len(before))
 	}

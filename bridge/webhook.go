@@ -73,7 +73,8 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 	}
 	received := e.cfg.Now()
 	// A sender that hangs up stops nothing: what was begun may as well be stored, and the ledger remembers that the sender was not told.
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), o.arrived.Add(e.cfg.AckDeadline))
+	deadline := o.arrived.Add(e.cfg.AckDeadline)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), deadline)
 	defer cancel()
 	claim := e.sharing.begin(ctx, key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
 	o.retry = claim.attempts > 1
@@ -85,7 +86,7 @@ func (e *endpoint) handle(c echo.Context, o *observation) error {
 		e.sharing.end(claim, o.told, e.cfg.Now())
 	}()
 
-	if err := e.Publisher.Admit(time.Until(o.arrived.Add(e.cfg.AckDeadline))); err != nil {
+	if err := e.Publisher.Admit(time.Until(deadline)); err != nil {
 		return e.notStored(c, o, claim, err)
 	}
 	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix, Traceparent: o.trace.parent}

@@ -2,7 +2,6 @@ package publisher_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,28 +12,6 @@ import (
 	"mewsbridge/publisher"
 	"mewsbridge/publisher/natstest"
 )
-
-// gather returns every series of the registry: `name{label="value",…}`, histograms by their count.
-func gather(tb testing.TB, r prometheus.Gatherer) map[string]float64 {
-	tb.Helper()
-	families, err := r.Gather()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	series := map[string]float64{}
-	for _, family := range families {
-		for _, m := range family.Metric {
-			var labels []string
-			for _, l := range m.Label {
-				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
-			}
-			slices.Sort(labels)
-			value := m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			series[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = value
-		}
-	}
-	return series
-}
 
 func TestMetricsOfStreamsAndCommits(t *testing.T) {
 	s := natstest.Start(t)
@@ -68,7 +45,7 @@ func TestMetricsOfStreamsAndCommits(t *testing.T) {
 	all := float64(publisher.MaxConsumerSeries + 6)
 	var got map[string]float64
 	natstest.Eventually(t, "fresh figures of the streams", func() bool {
-		got = gather(t, registry)
+		got = natstest.Series(t, registry)
 		return got[`mewsbridge_stream_consumers{prefix="mews",stream="MEWS_EVENTS"}`] == all &&
 			got[`mewsbridge_consumer_ack_pending_messages{consumer="c0",prefix="mews",stream="MEWS_EVENTS"}`] == 2
 	})
@@ -116,7 +93,7 @@ func TestMetricsOfStreamsAndCommits(t *testing.T) {
 	if err := publish(t, p, webhook("d", 5)); err != nil {
 		t.Fatal(err)
 	}
-	if n := gather(t, registry)[`mewsbridge_publish_duration_seconds{stream="MEWS_EVENTS"}`]; n != 2 {
+	if n := natstest.Series(t, registry)[`mewsbridge_publish_duration_seconds{stream="MEWS_EVENTS"}`]; n != 2 {
 		t.Errorf("%v publishes, want 2", n)
 	}
 }
@@ -129,18 +106,18 @@ func TestMetricsWithoutNATS(t *testing.T) {
 	cfg.Metrics = registry
 	waitReady(t, mustStart(t, cfg))
 	natstest.Eventually(t, "figures", func() bool {
-		_, there := gather(t, registry)[`mewsbridge_stream_messages{prefix="mews",stream="MEWS_EVENTS"}`]
+		_, there := natstest.Series(t, registry)[`mewsbridge_stream_messages{prefix="mews",stream="MEWS_EVENTS"}`]
 		return there
 	})
 	natstest.Stop(s)
-	natstest.Eventually(t, "the lost connection", func() bool { return gather(t, registry)[`mewsbridge_nats_connected{prefix="mews"}`] == 0 })
-	got := gather(t, registry)
+	natstest.Eventually(t, "the lost connection", func() bool { return natstest.Series(t, registry)[`mewsbridge_nats_connected{prefix="mews"}`] == 0 })
+	got := natstest.Series(t, registry)
 	if got[`mewsbridge_streams_ready{prefix="mews"}`] != 0 || got[`mewsbridge_streams_read_timestamp_seconds{prefix="mews"}`] == 0 {
 		t.Errorf("without NATS: %v", got)
 	}
 	natstest.Restart(t, s)
 	natstest.Eventually(t, "the reconnect", func() bool {
-		got := gather(t, registry)
+		got := natstest.Series(t, registry)
 		return got[`mewsbridge_nats_connected{prefix="mews"}`] == 1 && got[`mewsbridge_nats_reconnects_total{prefix="mews"}`] == 1
 	})
 }

@@ -1,4 +1,5 @@
-// Package natstest runs real nats-servers inside tests: one server, or a cluster of several.
+// Package natstest runs real nats-servers inside tests: one server, or a cluster of several. It also holds what the tests of several packages
+// read results with.
 package natstest
 
 import (
