@@ -33,7 +33,7 @@ func (p *parser) general() *Webhook {
 // share sets what the events have in common and returns the value of Entities, which they do not get.
 func (p *parser) share(w *Webhook) (entities []byte) {
 	size := 0
-	w.shared = p.members[:0:0]
+	w.shared = make([]member, 0, len(p.members))
 	for _, m := range p.members {
 		switch string(m.name) {
 		case "Entities":

@@ -20,7 +20,7 @@ import (
 func Parse(body []byte) (*Webhook, error) {
 	r := borrowReader(body)
 	defer r.giveBack()
-	p := parser{body: body, r: r}
+	p := parser{body: body, r: r, members: make([]member, 0, usualMembers)}
 	if p.document() != nil {
 		// Rare: find out whether the fault stays within elements of Events.
 		p = parser{body: body, r: newTolerantReader(body), strict: newReader(nil), names: map[string]struct{}{}}
@@ -33,6 +33,9 @@ func Parse(body []byte) (*Webhook, error) {
 	}
 	return p.webhook(), nil
 }
+
+// usualMembers is how many members Mews documents for the body of a General webhook.
+const usualMembers = 3
 
 // parser reads one body, once. With strict set, r is tolerant and the parser holds the elements of Events
 // and everything around them to the strict rules one by one.
