@@ -66,6 +66,30 @@ func publishFailure(err error) kind {
 	return internal
 }
 
+// contentTypeJSON is the value of a header, shared by all answers and never changed.
+var contentTypeJSON = []string{echo.MIMEApplicationJSON}
+
+// answerStored writes the 202 as far as the connection: net/http by itself would do so only after the handler, where nobody
+// learns that the sender has gone.
+func answerStored(c echo.Context, claim *claim, d *delivery) error {
+	text := make([]byte, 0, 96)
+	text = append(text, `{"delivery":"`...)
+	text = append(text, claim.delivery...)
+	text = append(text, `","published":`...)
+	text = strconv.AppendInt(text, int64(d.published), 10)
+	text = append(text, `,"quarantined":`...)
+	text = strconv.AppendInt(text, int64(d.quarantined), 10)
+	text = append(text, '}')
+
+	header := c.Response().Header()
+	header[echo.HeaderContentType] = contentTypeJSON
+	header[echo.HeaderContentLength] = []string{strconv.Itoa(len(text))}
+	if err := c.Blob(http.StatusAccepted, echo.MIMEApplicationJSON, text); err != nil {
+		return err
+	}
+	return http.NewResponseController(c.Response().Writer).Flush()
+}
+
 // failure is an error with its answer. cause is for the log alone.
 type failure struct {
 	kind     kind

@@ -11,6 +11,27 @@ import (
 	"sync/atomic"
 )
 
+// body is the body of a request, unpacked where it was packed.
+type body struct {
+	data     []byte
+	damaged  error // it could not be unpacked: data is as it came
+	reserved int64 // bytes of memory taken for it
+}
+
+// unpack inflates the body, to at most limit bytes, or returns errTooLarge. What is not gzip stays as it is, damaged.
+func (b *body) unpack(limit int64) error {
+	data, err := inflate(b.data, limit)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return err
+	case err != nil:
+		b.damaged = err
+	default:
+		b.data = data
+	}
+	return nil
+}
+
 // memory bounds the bytes of all bodies that are being handled.
 type memory struct {
 	limit int64

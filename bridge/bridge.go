@@ -38,9 +38,9 @@ type Publisher interface {
 	// returns when ctx ends at the latest. The messages must not change, even after it has returned.
 	Publish(ctx context.Context, msgs []schema.Message) error
 
-	// Admit returns schema.ErrOverloaded when Publish would, for any webhook that arrives now and has so much time. It is
+	// Admit returns schema.ErrOverloaded when Publish would, for any webhook that arrives now and has until ctx ends. It is
 	// asked before a body is parsed and must be cheap.
-	Admit(within time.Duration) error
+	Admit(ctx context.Context) error
 }
 
 // DefaultMaxInflightBytes bounds the bodies that are handled at a time.
@@ -137,11 +137,11 @@ func New(cfg Config) (*Bridge, error) {
 	b.sharing = newSharing(cfg.Shared, b.ledger, cfg.Now, cfg.Log, b.failures)
 	b.public = b.newEcho()
 	for _, e := range cfg.Endpoints {
-		b.public.POST(e.Path, (&endpoint{b, e, b.metrics.endpoint(e.Name, drifts)}).receive)
+		b.public.POST(e.Path, b.recovered((&endpoint{b, e, b.metrics.endpoint(e.Name, drifts)}).receive))
 		b.public.OPTIONS(e.Path, onlyPost) // echo would answer 204 by itself
 	}
 	b.admin = b.newEcho()
-	b.admin.Use(b.adminOnly)
+	b.admin.Use(b.recovered, b.adminOnly)
 	b.admin.GET(livePath, live)
 	b.admin.GET(readyPath, b.ready)
 	for _, route := range cfg.Admin {
@@ -162,7 +162,6 @@ func (b *Bridge) newEcho() *echo.Echo {
 	e.HTTPErrorHandler = b.answerError
 	e.Logger.SetOutput(io.Discard)
 	e.StdLogger = stdlog.New(io.Discard, "", 0)
-	e.Use(b.recovered)
 	return e
 }
 

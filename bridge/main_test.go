@@ -216,7 +216,7 @@ type publisherFunc func(context.Context, []schema.Message) error
 
 func (f publisherFunc) Publish(ctx context.Context, msgs []schema.Message) error { return f(ctx, msgs) }
 
-func (publisherFunc) Admit(time.Duration) error { return nil }
+func (publisherFunc) Admit(context.Context) error { return nil }
 
 func serve(t testing.TB, h http.Handler, request *http.Request) answer {
 	t.Helper()

@@ -46,7 +46,8 @@ func answers() []kind {
 
 // observation is what is measured of one webhook while it is handled.
 type observation struct {
-	arrived       time.Time
+	arrived       time.Time // by the machine's clock: deadlines and durations count from here
+	received      time.Time // the same moment by Config.Now
 	authenticated bool
 	trace         webhookTrace
 	kind          bodyKind
@@ -207,7 +208,7 @@ func (o *observation) result(err error) (outcome string, status int) {
 }
 
 // done takes in one webhook that was handled.
-func (m *endpointMetrics) done(o *observation, outcome string, now time.Time) {
+func (m *endpointMetrics) done(o *observation, outcome string) {
 	if c := m.webhooks[o.kind][outcome]; c != nil {
 		c.Inc()
 	}
@@ -216,7 +217,7 @@ func (m *endpointMetrics) done(o *observation, outcome string, now time.Time) {
 	}
 	if o.authenticated {
 		m.answer.Observe(time.Since(o.arrived).Seconds())
-		m.last.Set(float64(now.UnixMilli()) / 1000)
+		m.last.Set(float64(o.received.UnixMilli()) / 1000)
 	}
 	if o.stored {
 		m.count(&o.delivery)

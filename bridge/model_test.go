@@ -58,7 +58,7 @@ func (f *faulty) Publish(ctx context.Context, msgs []schema.Message) error {
 	return result
 }
 
-func (f *faulty) Admit(within time.Duration) error { return f.real.Admit(within) }
+func (f *faulty) Admit(ctx context.Context) error { return f.real.Admit(ctx) }
 
 // sent is one message of the sender.
 type sent struct {

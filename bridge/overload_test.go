@@ -1,9 +1,9 @@
 package bridge_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"mewsbridge/bridge"
 	"mewsbridge/schema"
@@ -15,11 +15,11 @@ type shedding struct {
 	full atomic.Bool
 }
 
-func (s *shedding) Admit(within time.Duration) error {
+func (s *shedding) Admit(ctx context.Context) error {
 	if s.full.Load() {
 		return schema.ErrOverloaded
 	}
-	return s.Publisher.Admit(within)
+	return s.Publisher.Admit(ctx)
 }
 
 // TestOverloadIsAnAttempt refuses a webhook before it is parsed. The sender was not told 2xx, so the attempt counts, and its retry

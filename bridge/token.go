@@ -31,17 +31,23 @@ func (Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
 // MarshalText returns a placeholder.
 func (Token) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
 
-// tokenParameter returns the value of the one parameter named token, by any case.
+// tokenParameter returns the value of the one parameter named token, by any case. It takes what url.ParseQuery takes, which
+// would make a map for every webhook.
 func tokenParameter(rawQuery string) (secret string, ok bool) {
-	values, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return "", false
-	}
 	found := 0
-	for name, value := range values {
+	for parameter := range strings.SplitSeq(rawQuery, "&") {
+		escapedName, escapedValue, _ := strings.Cut(parameter, "=")
+		name, err := url.QueryUnescape(escapedName)
+		if err != nil || strings.Contains(parameter, ";") {
+			return "", false
+		}
+		value, err := url.QueryUnescape(escapedValue)
+		if err != nil {
+			return "", false
+		}
 		if strings.EqualFold(name, "token") {
-			found += len(value)
-			secret = value[0]
+			found++
+			secret = value
 		}
 	}
 	return secret, found == 1 && secret != ""

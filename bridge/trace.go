@@ -56,23 +56,34 @@ func traceparent(c trace.SpanContext) string {
 	return "00-" + c.TraceID().String() + "-" + c.SpanID().String() + "-" + (c.TraceFlags() & trace.FlagsSampled).String()
 }
 
-// set adds what is known of the webhook.
-func (t *webhookTrace) set(attributes ...attribute.KeyValue) {
+// received adds what is known of the webhook once it is read.
+func (t *webhookTrace) received(claim *claim, bodySize int) {
 	if t.span != nil {
-		t.span.SetAttributes(attributes...)
+		t.span.SetAttributes(spanDelivery.String(string(claim.delivery)), spanAttempt.Int(claim.attempts), spanBodySize.Int(bodySize))
 	}
 }
 
-// step begins a span within that of the webhook. It is ended by endStep.
-func (t *webhookTrace) step(name string, kind trace.SpanKind, attributes ...attribute.KeyValue) trace.Span {
+// parsing and publishing begin the spans within that of the webhook. They are ended by endStep.
+func (t *webhookTrace) parsing() trace.Span {
 	if t.span == nil {
 		return nil
 	}
+	return t.step("parse webhook", trace.SpanKindInternal)
+}
+
+func (t *webhookTrace) publishing(messages int) trace.Span {
+	if t.span == nil {
+		return nil
+	}
+	return t.step("publish events", trace.SpanKindProducer, spanMessaging.String("nats"), spanMessages.Int(messages))
+}
+
+func (t *webhookTrace) step(name string, kind trace.SpanKind, attributes ...attribute.KeyValue) trace.Span {
 	_, span := t.tracer.Start(t.ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
 	return span
 }
 
-// endStep ends a span of step; word is the stable word of its failure, or empty.
+// endStep ends such a span; word is the stable word of its failure, or empty.
 func endStep(span trace.Span, word string) {
 	if span == nil {
 		return

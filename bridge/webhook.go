@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"mewsbridge/schema"
@@ -22,13 +20,13 @@ var errPanic = errors.New("the handler panicked")
 
 // receive handles one webhook and measures it.
 func (e *endpoint) receive(c echo.Context) error {
-	o := observation{arrived: time.Now()}
+	o := observation{arrived: time.Now(), received: e.cfg.Now()}
 	err := errPanic
 	e.metrics.inFlight.Inc()
 	defer func() {
 		e.metrics.inFlight.Dec()
 		outcome, status := o.result(err)
-		e.metrics.done(&o, outcome, e.cfg.Now())
+		e.metrics.done(&o, outcome)
 		o.trace.end(outcome, status)
 	}()
 	err = e.handle(c, &o)
@@ -36,84 +34,67 @@ func (e *endpoint) receive(c echo.Context) error {
 }
 
 // handle authenticates, reads, parses, splits, delivers and answers. Nothing is read, looked up or parsed before the sender is
-// known.
+// known. What answers is called from here, not from deeper: net/http needs much stack for it, which every connection would have to keep.
 func (e *endpoint) handle(c echo.Context, o *observation) error {
-	r := c.Request()
-	if err := e.authenticate(r); err != nil {
+	if err := e.authenticate(c.Request(), o.received); err != nil {
 		return err
 	}
-	o.authenticated, o.trace = true, e.beginTrace(r)
-	zipped, ok := compression(r.Header)
-	if !ok {
-		return &failure{kind: badEncoding}
-	}
-	limit := e.cfg.MaxBody()
-	reserved, ok := reservation(r, zipped, limit)
-	if !ok {
-		return &failure{kind: tooLarge, limit: limit}
-	}
-	if !e.bodies.reserve(reserved) {
-		return &failure{kind: overloaded, cause: errors.New("too many bodies at a time")}
-	}
-	defer e.bodies.release(reserved)
-
-	packed, err := e.read(c, o.arrived, limit)
+	o.authenticated, o.trace = true, e.beginTrace(c.Request())
+	b, err := e.take(c, o.arrived)
 	if err != nil {
 		return err
 	}
-	body, damaged := packed, error(nil)
-	if zipped {
-		body, damaged = inflate(packed, limit)
-	}
-	switch {
-	case errors.Is(damaged, errTooLarge):
-		return &failure{kind: tooLarge, limit: limit}
-	case damaged != nil:
-		body = packed
-	}
-	received := e.cfg.Now()
+	defer e.bodies.release(b.reserved)
 	// A sender that hangs up stops nothing: what was begun may as well be stored, and the ledger remembers that the sender was not told.
-	deadline := o.arrived.Add(e.cfg.AckDeadline)
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), deadline)
+	ctx, cancel := context.WithDeadline(context.Background(), o.arrived.Add(e.cfg.AckDeadline))
 	defer cancel()
-	claim := e.sharing.begin(ctx, key{digest: sha256.Sum256(body), endpoint: e.Name}, received)
+	claim := e.sharing.begin(ctx, key{digest: sha256.Sum256(b.data), endpoint: e.Name}, o.received)
+	defer e.endAttempt(&claim, o)
 	o.retry = claim.attempts > 1
-	defer func() {
-		if o.moved {
-			e.ledger.move(claim, e.cfg.Now())
-			return
-		}
-		e.sharing.end(claim, o.told, e.cfg.Now())
-	}()
-
-	if err := e.Publisher.Admit(time.Until(deadline)); err != nil {
-		return e.notStored(c, o, claim, err)
+	if err := e.store(ctx, &b, &claim, o); err != nil {
+		return e.notStored(c, o, &claim, err)
 	}
-	receipt := schema.Receipt{Delivery: claim.delivery, Received: received, Endpoint: e.Name, Prefix: e.Prefix, Traceparent: o.trace.parent}
-	o.trace.set(spanDelivery.String(string(claim.delivery)), spanAttempt.Int(claim.attempts), spanBodySize.Int(len(body)))
-	parsing := o.trace.step("parse webhook", trace.SpanKindInternal)
-	d := split(body, damaged, receipt)
-	o.kind = d.kind()
-	e.heard(d.webhook)
-	endStep(parsing, d.word())
+	if o.delivery.failure != nil {
+		return o.delivery.failure // stored in quarantine, and refused
+	}
+	o.told = e.accept(c, &claim, &o.delivery)
+	return nil
+}
 
-	publishing := o.trace.step("publish events", trace.SpanKindProducer, spanMessaging.String("nats"), spanMessages.Int(len(d.messages)))
-	if err := e.deliver(ctx, d.messages); err != nil {
+// store makes the messages of a body and has them stored; what came of it is noted in claim and o. An error is the publisher's.
+func (e *endpoint) store(ctx context.Context, b *body, claim *claim, o *observation) error {
+	if err := e.Publisher.Admit(ctx); err != nil {
+		return err
+	}
+	o.trace.received(claim, len(b.data))
+	parsing := o.trace.parsing()
+	o.delivery = split(b, schema.Receipt{Delivery: claim.delivery, Received: o.received, Endpoint: e.Name, Prefix: e.Prefix, Traceparent: o.trace.parent})
+	o.kind = o.delivery.kind()
+	e.heard(o.delivery.webhook)
+	endStep(parsing, o.delivery.word())
+
+	publishing := o.trace.publishing(len(o.delivery.messages))
+	if err := e.deliver(ctx, o.delivery.messages); err != nil {
 		endStep(publishing, publishFailure(err).word)
-		return e.notStored(c, o, claim, err)
+		return err
 	}
 	endStep(publishing, "")
-	claim.stored, o.stored, o.delivery = true, true, d
-	if d.failure != nil {
-		return d.failure // stored in quarantine, and refused
-	}
-	o.told = e.accept(c, claim, d)
+	claim.stored, o.stored = true, true
 	return nil
+}
+
+// endAttempt tells the ledger what became of an attempt.
+func (e *endpoint) endAttempt(claim *claim, o *observation) {
+	if o.moved {
+		e.ledger.move(*claim, e.cfg.Now())
+		return
+	}
+	e.sharing.end(*claim, o.told, e.cfg.Now())
 }
 
 // notStored returns the answer to a webhook that the publisher did not store because of err: to send it to the standby where that
 // helps.
-func (e *endpoint) notStored(c echo.Context, o *observation, claim claim, err error) error {
+func (e *endpoint) notStored(c echo.Context, o *observation, claim *claim, err error) error {
 	f := &failure{kind: publishFailure(err), cause: err, delivery: claim.delivery, attempt: claim.attempts}
 	if o.moved = e.failsOver(c.Request(), f.kind); o.moved {
 		f.kind = failedOver
@@ -123,36 +104,66 @@ func (e *endpoint) notStored(c echo.Context, o *observation, claim claim, err er
 }
 
 // authenticate returns an answer when r does not come from an allowed network with a live token.
-func (e *endpoint) authenticate(r *http.Request) error {
+func (e *endpoint) authenticate(r *http.Request, now time.Time) error {
 	refused := e.admit(r)
-	if refused == nil && !e.Tokens.authenticate(r, e.cfg.Now()) {
+	if refused == nil && !e.Tokens.authenticate(r, now) {
 		refused = &failure{kind: unauthorized}
 	}
 	if refused == nil {
 		return nil
 	}
-	refused.flood = e.strangers.refused(r, e.cfg.Now())
+	refused.flood = e.strangers.refused(r, now)
 	return refused
 }
 
+// take reads the body of a request within the bounds of memory and time, and unpacks it. The caller gives back what is reserved for it.
+func (e *endpoint) take(c echo.Context, arrived time.Time) (body, error) {
+	r := c.Request()
+	zipped, ok := compression(r.Header)
+	if !ok {
+		return body{}, &failure{kind: badEncoding}
+	}
+	limit := e.cfg.MaxBody()
+	reserved, ok := reservation(r, zipped, limit)
+	if !ok {
+		return body{}, &failure{kind: tooLarge, limit: limit}
+	}
+	if !e.bodies.reserve(reserved) {
+		return body{}, &failure{kind: overloaded, cause: errors.New("too many bodies at a time")}
+	}
+	b, err := e.read(c, arrived, limit)
+	if err == nil && zipped {
+		err = b.unpack(limit)
+	}
+	if errors.Is(err, errTooLarge) {
+		err = &failure{kind: tooLarge, limit: limit}
+	}
+	if err != nil {
+		e.bodies.release(reserved)
+		return body{}, err
+	}
+	b.reserved = reserved
+	return b, nil
+}
+
 // read takes the body off the connection by the time the events would have to be acknowledged.
-func (e *endpoint) read(c echo.Context, arrived time.Time, limit int64) ([]byte, error) {
+func (e *endpoint) read(c echo.Context, arrived time.Time, limit int64) (body, error) {
 	control := http.NewResponseController(c.Response().Writer)
 	if err := control.SetReadDeadline(arrived.Add(e.cfg.AckDeadline)); err != nil {
-		return nil, fmt.Errorf("bound reading: %w", err)
+		return body{}, fmt.Errorf("bound reading: %w", err)
 	}
-	body, err := readBody(c.Request(), limit)
+	data, err := readBody(c.Request(), limit)
 	switch {
 	case errors.Is(err, errTooLarge):
-		return nil, &failure{kind: tooLarge, limit: limit}
+		return body{}, err
 	case err != nil:
-		return nil, &failure{kind: bodyIncomplete, cause: errors.New("the sender did not send the whole body")}
+		return body{}, &failure{kind: bodyIncomplete, cause: errors.New("the sender did not send the whole body")}
 	}
 	// Else the deadline would look like a sender that has gone.
 	if err := control.SetReadDeadline(time.Time{}); err != nil {
-		return nil, &failure{kind: bodyIncomplete, cause: errors.New("the connection is gone")}
+		return body{}, &failure{kind: bodyIncomplete, cause: errors.New("the connection is gone")}
 	}
-	return body, nil
+	return body{data: data}, nil
 }
 
 // delivery is what a body became.
@@ -163,18 +174,17 @@ type delivery struct {
 	failure                *failure // the answer when it is not 202, even after all messages are stored
 }
 
-// split makes the messages of a body. What cannot be read is one message for quarantine and a failure; damaged says that
-// the body could not be inflated, and is kept as it came.
-func split(body []byte, damaged error, receipt schema.Receipt) delivery {
-	if damaged != nil {
-		return refuse(body, schema.ReasonInvalidGzip, 0, damaged, receipt)
+// split makes the messages of a body. What cannot be read is one message for quarantine and a failure.
+func split(b *body, receipt schema.Receipt) delivery {
+	if b.damaged != nil {
+		return refuse(b.data, schema.ReasonInvalidGzip, 0, b.damaged, receipt)
 	}
-	w, err := schema.Parse(body)
+	w, err := schema.Parse(b.data)
 	if err != nil {
 		if parse, ok := errors.AsType[*schema.ParseError](err); ok {
-			return refuse(body, parse.Reason, parse.Offset, err, receipt)
+			return refuse(b.data, parse.Reason, parse.Offset, err, receipt)
 		}
-		return refuse(body, schema.ReasonNotJSON, 0, err, receipt)
+		return refuse(b.data, schema.ReasonNotJSON, 0, err, receipt)
 	}
 	return delivery{webhook: w, messages: w.Messages(receipt), published: w.Published(), quarantined: w.Quarantined()}
 }
@@ -240,30 +250,24 @@ func (e *endpoint) deliver(ctx context.Context, msgs []schema.Message) error {
 }
 
 // accept answers 202 and reports whether the answer was written to a sender that was still there.
-func (e *endpoint) accept(c echo.Context, claim claim, d delivery) bool {
-	body := make([]byte, 0, 96)
-	body = append(body, `{"delivery":"`...)
-	body = append(body, claim.delivery...)
-	body = append(body, `","published":`...)
-	body = strconv.AppendInt(body, int64(d.published), 10)
-	body = append(body, `,"quarantined":`...)
-	body = strconv.AppendInt(body, int64(d.quarantined), 10)
-	body = append(body, '}')
-
+func (e *endpoint) accept(c echo.Context, claim *claim, d *delivery) bool {
 	gone := c.Request().Context().Err()
-	c.Response().Header().Set("Content-Length", strconv.Itoa(len(body)))
-	err := c.Blob(http.StatusAccepted, "application/json", body)
-	if err == nil {
-		err = http.NewResponseController(c.Response().Writer).Flush()
-	}
-	if err = errors.Join(gone, err); err != nil {
-		e.log.Log(e.failures.level(outcomeSenderGone, e.cfg.Now()), "webhook stored, sender not told", zap.String(logReason, outcomeSenderGone),
-			zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)))
+	if err := answerStored(c, claim, d); gone != nil || err != nil {
+		e.logSenderGone(claim)
 		return false
 	}
+	e.logStored(claim, d)
+	return true
+}
+
+func (e *endpoint) logSenderGone(claim *claim) {
+	e.log.Log(e.failures.level(outcomeSenderGone, e.cfg.Now()), "webhook stored, sender not told", zap.String(logReason, outcomeSenderGone),
+		zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)))
+}
+
+func (e *endpoint) logStored(claim *claim, d *delivery) {
 	if entry := e.log.Check(zap.DebugLevel, "webhook stored"); entry != nil {
 		entry.Write(zap.String(logEndpoint, e.Name), zap.String(logDelivery, string(claim.delivery)),
 			zap.Int(logAttempt, claim.attempts), zap.Int("published", d.published), zap.Int("quarantined", d.quarantined))
 	}
-	return true
 }

@@ -119,11 +119,7 @@ func (c *committer) enqueue(p *pending) error {
 	if c.stopping {
 		return schema.ErrStopping
 	}
-	within := time.Duration(math.MaxInt64)
-	if deadline, ok := p.ctx.Deadline(); ok {
-		within = deadline.Sub(p.arrived)
-	}
-	if c.overloaded(len(p.msgs), p.bytes, within) {
+	if c.overloaded(p.ctx, len(p.msgs), p.bytes) {
 		return schema.ErrOverloaded
 	}
 	c.queuedEvents += len(p.msgs)
@@ -133,20 +129,20 @@ func (c *committer) enqueue(p *pending) error {
 	return nil
 }
 
-// admit says at once that a webhook that arrives now could not be stored within the given time.
-func (c *committer) admit(within time.Duration) error {
+// admit says at once that a webhook that arrives now could not be stored before ctx ends.
+func (c *committer) admit(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.overloaded(1, 0, within) {
+	if !c.overloaded(ctx, 1, 0) {
 		return nil
 	}
 	c.metrics.shed.Inc()
 	return schema.ErrOverloaded
 }
 
-// overloaded reports whether the queue has no room for so many events more, or cannot store them within the given time. An empty
+// overloaded reports whether the queue has no room for so many events more, or cannot store them before ctx ends. An empty
 // queue takes any webhook.
-func (c *committer) overloaded(events int, bytes int64, within time.Duration) bool {
+func (c *committer) overloaded(ctx context.Context, events int, bytes int64) bool {
 	if c.queuedEvents == 0 {
 		return false
 	}
@@ -154,8 +150,12 @@ func (c *committer) overloaded(events int, bytes int64, within time.Duration) bo
 	if events > c.limits.events || c.queuedBytes+bytes > c.limits.bytes {
 		return true
 	}
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return false
+	}
 	wait := c.chooser.expect(events+c.flightEvents, c.atomic)
-	return wait > time.Duration(shedAtRemaining*float64(within))
+	return wait > time.Duration(shedAtRemaining*float64(deadline.Sub(c.now())))
 }
 
 // giveUp takes p out: its caller has stopped waiting. Its neighbours in a batch go on.
@@ -228,19 +228,25 @@ func (c *committer) run(stop <-chan struct{}) {
 			c.launch(f)
 			continue
 		}
-		timer.Reset(wait)
+		var due <-chan time.Time
+		if wait != noTimer { // almost always there is none, and setting one would cost as much as the rest
+			timer.Reset(wait)
+			due = timer.C
+		}
 		select {
 		case <-c.wake:
-		case <-timer.C:
+		case <-due:
 		case <-stop:
 			return
 		}
 	}
 }
 
+// noTimer says that there is nothing to do unless woken.
+const noTimer = time.Duration(math.MaxInt64)
+
 // draw takes the next flight, or says how long there is nothing to do unless woken.
 func (c *committer) draw(now time.Time) (*flight, time.Duration) {
-	const noTimer = time.Hour
 	outstanding := c.queuedEvents + c.flightEvents
 	if p := c.alone.peek(); p != nil {
 		// It has been refused once already. Nothing overtakes it: under constant load the window would never have room.
@@ -396,8 +402,9 @@ func (c *committer) finish(id uint64, index int, v verdict, err error) {
 func (c *committer) arrive(f *flight) {
 	c.landings++
 	c.trouble = trouble{}
-	c.metrics.landed(f, c.now())
-	c.sample(f)
+	now := c.now()
+	c.metrics.landed(f, now)
+	c.sample(f, now)
 	for _, p := range f.group {
 		p.flight = nil
 		if len(p.left()) > f.events {
@@ -462,8 +469,8 @@ func (c *committer) beginSample(now time.Time) {
 
 // sample measures how fast the mode in use is while something is under way. What is under way has to have turned over once:
 // the first acknowledgements of a full window come late and the rest at once, and neither is the rate.
-func (c *committer) sample(f *flight) {
-	now, s := c.now(), &c.sampled
+func (c *committer) sample(f *flight, now time.Time) {
+	s := &c.sampled
 	s.stored += f.events
 	busy := now.Sub(s.since)
 	turned := s.fromIdle || busy >= sampleTime // else these are the last of acknowledgements that came together

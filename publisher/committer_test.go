@@ -109,12 +109,12 @@ func TestFullQueueAnswersAtOnce(t *testing.T) {
 	if err := d.publish(ctx, messages("more", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
 	}
-	if err := d.admit(time.Minute); !errors.Is(err, schema.ErrOverloaded) {
+	if err := d.admit(within(t, time.Minute)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("admitted with %v, want ErrOverloaded", err)
 	}
 	giveUp()
 	waiting.Wait()
-	if err := d.admit(time.Minute); err != nil {
+	if err := d.admit(within(t, time.Minute)); err != nil {
 		t.Errorf("an empty queue admits nothing: %v", err)
 	}
 	if d.queuedEvents != 0 || d.queuedBytes != 0 || d.flightEvents != 0 || d.flightBytes != 0 || len(d.flights) != 0 {
@@ -172,10 +172,10 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	if err := d.publish(ctx, messages("late", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
 	}
-	if err := d.admit(time.Minute); !errors.Is(err, schema.ErrOverloaded) {
+	if err := d.admit(within(t, time.Minute)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("admitted with %v, want ErrOverloaded", err)
 	}
-	if err := d.admit(time.Hour); err != nil {
+	if err := d.admit(within(t, time.Hour)); err != nil {
 		t.Errorf("with an hour to go: %v", err)
 	}
 	d.committer.mu.Lock()
@@ -425,4 +425,12 @@ func TestChooserExpectsTheBetterOfTwoRates(t *testing.T) {
 	if got, atMost := c.expect(load, true), 2*time.Second; got == 0 || got > atMost {
 		t.Errorf("expected %v, at most %v at the rate of batches", got, atMost)
 	}
+}
+
+// within returns a context that ends after d.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -176,11 +176,11 @@ func (p *Publisher) publishConnected(ctx context.Context, msgs []schema.Message)
 	return p.publishKinds(ctx, msgs)
 }
 
-// Admit returns schema.ErrOverloaded when the events of a webhook that arrives now could not be stored within the given time, and nil
+// Admit returns schema.ErrOverloaded when the events of a webhook that arrives now could not be stored before ctx ends, and nil
 // otherwise. It costs next to nothing, so that it can be asked before a body is parsed: under more load than can be carried, refusing
 // must not take the time of what is accepted.
-func (p *Publisher) Admit(within time.Duration) error {
-	return p.committers[schema.KindEvent].admit(within)
+func (p *Publisher) Admit(ctx context.Context) error {
+	return p.committers[schema.KindEvent].admit(ctx)
 }
 
 func onlyKind(msgs []schema.Message) (schema.Kind, bool) {

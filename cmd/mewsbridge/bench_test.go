@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,7 +71,11 @@ func BenchmarkIngest(b *testing.B) {
 	}
 }
 
-const benchPath = "/webhooks/mews"
+const (
+	benchPath    = "/webhooks/mews"
+	benchToken   = "a-token-of-32-characters-0123456"
+	benchMaxBody = 4 << 20
+)
 
 // benchHandler returns the handler to measure, ready to store.
 func benchHandler(b *testing.B, name string, servers []*natstest.Server, replicas int) http.Handler {
@@ -100,7 +105,7 @@ func benchHandler(b *testing.B, name string, servers []*natstest.Server, replica
 		}
 		cfg := bridge.Config{
 			Endpoints: []bridge.Endpoint{{Name: "mews", Path: benchPath, Prefix: "mews", Tokens: tokens, Publisher: p}},
-			MaxBody:   func() int64 { return 4 << 20 }, AckDeadline: 4 * time.Second, RetryWindow: 30 * time.Minute,
+			MaxBody:   func() int64 { return benchMaxBody }, AckDeadline: 4 * time.Second, RetryWindow: 30 * time.Minute,
 			Ready: p.Ready, Log: zap.NewNop(),
 		}
 		if name == "echo" {
@@ -120,9 +125,9 @@ func benchHandler(b *testing.B, name string, servers []*natstest.Server, replica
 type storesNothing struct{}
 
 func (storesNothing) Publish(context.Context, []schema.Message) error { return nil }
-func (storesNothing) Admit(time.Duration) error                       { return nil }
+func (storesNothing) Admit(context.Context) error                     { return nil }
 
-// plainHandler is what one writes by hand: decode, publish each event, wait for the acknowledgements.
+// plainHandler is what one writes by hand: check the token, decode within bounds, publish each event, wait for the acknowledgements.
 func plainHandler(b *testing.B, conn *nats.Conn, pipelined bool) http.Handler {
 	b.Helper()
 	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(256_000)) // else it refuses webhooks of 500 events
@@ -139,8 +144,12 @@ func plainHandler(b *testing.B, conn *nats.Conn, pipelined bool) http.Handler {
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.URL.Query().Get("Token")), []byte(benchToken)) == 0 {
+			http.Error(w, "not allowed", http.StatusUnauthorized)
+			return
+		}
 		var g general
-		if err := json.NewDecoder(r.Body).Decode(&g); err != nil {
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, benchMaxBody)).Decode(&g); err != nil {
 			http.Error(w, "not JSON", http.StatusBadRequest)
 			return
 		}
@@ -183,8 +192,6 @@ func plainHandler(b *testing.B, conn *nats.Conn, pipelined bool) http.Handler {
 		w.WriteHeader(http.StatusAccepted)
 	})
 }
-
-const benchToken = "a-token-of-32-characters-0123456"
 
 // drive sends b.N webhooks over conns connections and reports; it returns events per second.
 func drive(b *testing.B, h http.Handler, events, conns int) float64 {
@@ -282,7 +289,7 @@ func readAnswer(r *bufio.Reader) (status string, err error) {
 			length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
 		}
 	}
-	_, err = io.CopyN(io.Discard, r, int64(length))
+	_, err = r.Discard(length)
 	return status, err
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -39,7 +38,7 @@ func (p sealingPublisher) Publish(ctx context.Context, msgs []schema.Message) er
 }
 
 // Admit asks the publisher behind it.
-func (p sealingPublisher) Admit(within time.Duration) error { return p.next.Admit(within) }
+func (p sealingPublisher) Admit(ctx context.Context) error { return p.next.Admit(ctx) }
 
 // sealing returns next, behind a sealer when there is one.
 func (c *Config) sealing(next bridge.Publisher) bridge.Publisher {

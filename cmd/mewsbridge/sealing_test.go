@@ -178,7 +178,7 @@ func (p refusingPublisher) Publish(context.Context, []schema.Message) error {
 	return nil
 }
 
-func (p refusingPublisher) Admit(time.Duration) error { return nil }
+func (p refusingPublisher) Admit(context.Context) error { return nil }
 
 func TestWhatCannotBeSealedIsNotPublished(t *testing.T) {
 	_, public := newKeyFile(t)
