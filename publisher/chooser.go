@@ -16,8 +16,11 @@ const (
 	memory         = 200 * time.Millisecond // of busy time that a rate is the mean of
 	loadClasses    = 6
 
-	worthChange = 1.1 // times as fast: worth a change of mode, which waits for what is under way
-	clearFactor = 2.0 // times as fast: holds for the neighbouring loads too
+	// How many times as fast batches have to be. They cost the server more of its cores, which their rate does not show: it counts the time in
+	// which something is under way, and where the cores are the limit, batches leave more time in between.
+	worthBatches = 1.25
+	worthStaying = 1.1 // once they are in use: a change waits for what is under way
+	clearFactor  = 2.0 // times as fast: holds for the neighbouring loads too
 )
 
 // chooser picks the mode that the commits seen so far show to be faster. Which one it is depends on the
@@ -37,7 +40,7 @@ type chooser struct {
 // loadRates is what is known of one class of load.
 type loadRates struct {
 	seen    [modes]yield
-	faster  mode      // of two known rates
+	faster  mode      // of two known rates; pipelined before
 	next    time.Time // when to look at the slower mode again
 	backoff time.Duration
 }
@@ -151,7 +154,6 @@ func (c *chooser) explore(m mode, class int, now time.Time) mode {
 func (c *chooser) observe(m mode, load, events int, busy time.Duration, limited bool) {
 	class := loadClass(load)
 	r := &c.classes[class]
-	fresh := !r.known()
 	if !limited || float64(events)/busy.Seconds() > r.rate(m) {
 		r.seen[m].add(events, busy)
 	}
@@ -161,13 +163,21 @@ func (c *chooser) observe(m mode, load, events int, busy time.Duration, limited 
 	if !r.known() {
 		return
 	}
-	margin := worthChange
-	if fresh {
-		margin = 1
+	if better := r.better(); better != r.faster {
+		r.faster, r.next = better, time.Time{} // what was known no longer holds: look again soon
 	}
-	if slower := r.faster.other(); r.rate(slower) > margin*r.rate(r.faster) {
-		r.faster, r.next = slower, time.Time{} // what was known no longer holds: look again soon
+}
+
+// better returns the mode to use by two known rates.
+func (r *loadRates) better() mode {
+	worth := worthBatches
+	if r.faster == atomicBatch {
+		worth = worthStaying
 	}
+	if r.rate(atomicBatch) > worth*r.rate(pipelined) {
+		return atomicBatch
+	}
+	return pipelined
 }
 
 // expect returns how long storing the outstanding events takes at the rate seen under such a load; 0 while the way that is

@@ -389,24 +389,23 @@ func TestChooserInfersFromItsNeighbours(t *testing.T) {
 	}
 }
 
-// TestChooserDoesNotWaver keeps a mode that is nearly as fast: each change waits for what is under way.
+// TestChooserDoesNotWaver has batches taken only when they are clearly faster, and kept while they are faster at all: they cost the server
+// more than their rate shows, and each change waits for what is under way.
 func TestChooserDoesNotWaver(t *testing.T) {
 	var c chooser
 	const load = 100
 	now := time.Unix(0, 0)
-	c.observe(atomicBatch, load, 50_000, time.Second, false)
-	c.observe(pipelined, load, 49_000, time.Second, false)
-	for range 20 {
-		c.observe(pipelined, load, 52_000, time.Second, false)
-	}
-	if got := c.pick(load, now); got != atomicBatch {
-		t.Error("a mode that is hardly faster was taken")
-	}
-	for range 20 {
-		c.observe(pipelined, load, 60_000, time.Second, false)
-	}
-	if got := c.pick(load, now); got != pipelined {
-		t.Error("a mode that is faster was not taken")
+	c.observe(pipelined, load, 50_000, time.Second, false)
+	for _, step := range []struct {
+		batches int // stored each second, where plain publishes store 50,000
+		want    mode
+	}{{52_000, pipelined}, {60_000, pipelined}, {65_000, atomicBatch}, {60_000, atomicBatch}, {52_000, pipelined}, {60_000, pipelined}} {
+		for range 20 {
+			c.observe(atomicBatch, load, step.batches, time.Second, false)
+		}
+		if got := c.pick(load, now); got != step.want {
+			t.Errorf("with %d by batches and 50,000 plain: picked %d, want %d", step.batches, got, step.want)
+		}
 	}
 }
 

@@ -13,13 +13,13 @@ import (
 type mode uint8
 
 const (
-	atomicBatch mode = iota // one JetStream atomic batch: all or nothing, one acknowledgement
-	pipelined               // plain publishes, each with an acknowledgement of its own
+	pipelined   mode = iota // plain publishes, each with an acknowledgement of its own
+	atomicBatch             // one JetStream atomic batch: all or nothing, one acknowledgement
 	modes
 )
 
 // other returns the mode that is not m.
-func (m mode) other() mode { return pipelined - m }
+func (m mode) other() mode { return atomicBatch - m }
 
 // flight is one attempt at storing the messages of one webhook (pipelined) or of a group (atomicBatch).
 type flight struct {
