@@ -39,8 +39,8 @@ func TestComposeBridges(t *testing.T) {
 			env[key] = regexp.MustCompile(`\$\{.*\}`).ReplaceAllString(value, "a-value-of-the-env-file")
 		}
 		cfg := mustResolve(t, given(t, nil, env, ""))
-		if cfg.Embedded() || len(cfg.NATSURL) != 3 || cfg.Replicas != 3 || cfg.NATSUser != "bridge" {
-			t.Errorf("%s: servers %d, replicas %d, user %q", name, len(cfg.NATSURL), cfg.Replicas, cfg.NATSUser)
+		if cfg.Embedded() || len(cfg.NATSURL) != 3 || cfg.Replicas != 3 || cfg.NATSUser != "bridge" || !cfg.SharedLedger {
+			t.Errorf("%s: servers %d, replicas %d, user %q, ledger shared %v", name, len(cfg.NATSURL), cfg.Replicas, cfg.NATSUser, cfg.SharedLedger)
 		}
 		for _, url := range cfg.NATSURL {
 			server := strings.TrimSuffix(strings.TrimPrefix(url, "nats://"), ":4222")
