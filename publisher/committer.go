@@ -18,11 +18,6 @@ const (
 	maxBatchEvents  = 1000     // the server's own limit (max_batch_size), until it says less
 	maxGroupBytes   = 16 << 20 // well under what the server buffers for a stream
 	maxBatches      = 2
-	minWindow       = 64
-	maxWindow       = 8192
-	windowTime      = 20 * time.Millisecond // what the window holds is acknowledged in about this time
-	sampleTime      = 5 * time.Millisecond
-	sampleLongest   = 250 * time.Millisecond
 	retryDelay      = 150 * time.Millisecond
 	maxNobodyThere  = 15 // attempts that no stream answers before a webhook fails: 2 s, in which a new leader is usually there
 	shedAtRemaining = 0.8
@@ -72,13 +67,7 @@ type committer struct {
 	landings uint64  // flights stored so far
 	trouble  trouble // what keeps webhooks from being stored
 
-	sampled struct { // how the mode in use does
-		since    time.Time
-		fromIdle bool // nothing was under way then
-		stored   int  // events stored since
-		load     int  // most events outstanding since
-		flying   int  // most events under way since
-	}
+	sampled sample // how the mode in use does
 }
 
 func newCommitter(stream string, send *sender, cfg Config, log *zap.Logger) *committer {
@@ -404,7 +393,7 @@ func (c *committer) arrive(f *flight) {
 	c.trouble = trouble{}
 	now := c.now()
 	c.metrics.landed(f, now)
-	c.sample(f, now)
+	c.takeSample(f, now)
 	for _, p := range f.group {
 		p.flight = nil
 		if len(p.left()) > f.events {
@@ -460,32 +449,6 @@ func (c *committer) shrinkBatches(f *flight, err error) {
 	}
 	c.atomic = false
 	c.log.Warn("the stream takes no atomic batches: publishing one by one", zap.Error(err))
-}
-
-func (c *committer) beginSample(now time.Time) {
-	c.sampled.since, c.sampled.fromIdle, c.sampled.stored = now, len(c.flights) == 0, 0
-	c.sampled.load, c.sampled.flying = c.queuedEvents+c.flightEvents, c.flightEvents
-}
-
-// sample measures how fast the mode in use is while something is under way. What is under way has to have turned over once:
-// the first acknowledgements of a full window come late and the rest at once, and neither is the rate.
-func (c *committer) sample(f *flight, now time.Time) {
-	s := &c.sampled
-	s.stored += f.events
-	busy := now.Sub(s.since)
-	turned := s.fromIdle || busy >= sampleTime // else these are the last of acknowledgements that came together
-	if busy <= 0 || len(c.flights) > 0 && busy < sampleLongest && (busy < sampleTime || s.stored < s.flying) || !turned {
-		return
-	}
-	rate := float64(s.stored) / busy.Seconds()
-	limited := false
-	if f.mode == pipelined {
-		before := c.window
-		c.window = min(max(int(rate*windowTime.Seconds()), minWindow), maxWindow)
-		limited = c.window > before+before/2
-	}
-	c.chooser.observe(f.mode, s.load, s.stored, busy, limited)
-	c.beginSample(now)
 }
 
 // connectionLost fails what is under way: its acknowledgements will never come.

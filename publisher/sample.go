@@ -1,0 +1,48 @@
+package publisher
+
+import "time"
+
+// How long a sample is, and what follows from it for the window of plain publishes.
+const (
+	sampleTime    = 5 * time.Millisecond
+	sampleLongest = 250 * time.Millisecond
+
+	minWindow  = 64
+	maxWindow  = 8192
+	windowTime = 20 * time.Millisecond // what the window holds is acknowledged in about this time
+)
+
+// sample is what a committer has seen of the mode in use since some time.
+type sample struct {
+	since    time.Time
+	fromIdle bool // nothing was under way then
+	stored   int  // events stored since
+	load     int  // most events outstanding since
+	flying   int  // most events under way since
+}
+
+// beginSample begins to measure anew.
+func (c *committer) beginSample(now time.Time) {
+	c.sampled = sample{since: now, fromIdle: len(c.flights) == 0, load: c.queuedEvents + c.flightEvents, flying: c.flightEvents}
+}
+
+// takeSample measures how fast the mode in use is while something is under way. What is under way has to have turned over once:
+// the first acknowledgements of a full window come late and the rest at once, and neither is the rate.
+func (c *committer) takeSample(f *flight, now time.Time) {
+	s := &c.sampled
+	s.stored += f.events
+	busy := now.Sub(s.since)
+	turned := s.fromIdle || busy >= sampleTime // else these are the last of acknowledgements that came together
+	if busy <= 0 || len(c.flights) > 0 && busy < sampleLongest && (busy < sampleTime || s.stored < s.flying) || !turned {
+		return
+	}
+	rate := float64(s.stored) / busy.Seconds()
+	limited := false
+	if f.mode == pipelined {
+		before := c.window
+		c.window = min(max(int(rate*windowTime.Seconds()), minWindow), maxWindow)
+		limited = c.window > before+before/2
+	}
+	c.chooser.observe(f.mode, s.load, s.stored, busy, limited)
+	c.beginSample(now)
+}
