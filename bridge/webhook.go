@@ -117,7 +117,7 @@ func (e *endpoint) authenticate(r *http.Request, now time.Time) error {
 }
 
 // take reads the body of a request within the bounds of memory and time, and unpacks it. The caller gives back what is reserved for it.
-func (e *endpoint) take(c echo.Context, arrived time.Time) (body, error) {
+func (e *endpoint) take(c echo.Context, arrived time.Time) (b body, err error) {
 	r := c.Request()
 	zipped, ok := compression(r.Header)
 	if !ok {
@@ -131,18 +131,23 @@ func (e *endpoint) take(c echo.Context, arrived time.Time) (body, error) {
 	if !e.bodies.reserve(reserved) {
 		return body{}, &failure{kind: overloaded, cause: errors.New("too many bodies at a time")}
 	}
-	b, err := e.read(c, arrived, limit)
+	taken := false
+	defer func() {
+		if !taken { // even when unpacking panics
+			e.bodies.release(reserved)
+		}
+	}()
+	b, err = e.read(c, arrived, limit)
 	if err == nil && zipped {
 		err = b.unpack(limit)
 	}
-	if errors.Is(err, errTooLarge) {
-		err = &failure{kind: tooLarge, limit: limit}
-	}
-	if err != nil {
-		e.bodies.release(reserved)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return body{}, &failure{kind: tooLarge, limit: limit}
+	case err != nil:
 		return body{}, err
 	}
-	b.reserved = reserved
+	b.reserved, taken = reserved, true
 	return b, nil
 }
 

@@ -16,11 +16,10 @@ const (
 	memory         = 200 * time.Millisecond // of busy time that a rate is the mean of
 	loadClasses    = 6
 
-	// How many times as fast batches have to be. They cost the server more of its cores, which their rate does not show: it counts the time in
-	// which something is under way, and where the cores are the limit, batches leave more time in between.
-	worthBatches = 1.25
-	worthStaying = 1.1 // once they are in use: a change waits for what is under way
-	clearFactor  = 2.0 // times as fast: holds for the neighbouring loads too
+	// How many times as fast batches have to be: they cost the server more of its cores.
+	worthBatches = 1.15
+	worthStaying = 1.05 // once they are in use: a change waits for what is under way
+	clearFactor  = 2.0  // times as fast: holds for the neighbouring loads too
 )
 
 // chooser picks the mode that the commits seen so far show to be faster. Which one it is depends on the
@@ -45,14 +44,14 @@ type loadRates struct {
 	backoff time.Duration
 }
 
-// yield is how many events a mode stored in which busy time. Acknowledgements come in bursts: the mean over the time is steady where the
-// mean of the rates would follow the shortest bursts.
+// yield is how many events a mode stored in which busy time, and how long nothing was under way in between. Acknowledgements come in bursts:
+// the mean over the time is steady where the mean of the rates would follow the shortest bursts.
 type yield struct {
-	events float64
-	busy   time.Duration
+	events     float64
+	busy, idle time.Duration
 }
 
-// rate returns events per busy second; 0 is not yet known.
+// rate returns events per busy second, which is what the mode can store; 0 is not yet known.
 func (y yield) rate() float64 {
 	if y.busy == 0 {
 		return 0
@@ -60,20 +59,31 @@ func (y yield) rate() float64 {
 	return y.events / y.busy.Seconds()
 }
 
-func (y *yield) add(events int, busy time.Duration) {
-	y.events, y.busy = y.events+float64(events), y.busy+busy
+// pace returns events per second, by which the modes are compared: senders that wait for their answers, and the cores where they are
+// the limit, make a pause after each batch and none between plain publishes.
+func (y yield) pace() float64 {
+	if y.busy == 0 {
+		return 0
+	}
+	return y.events / (y.busy + y.idle).Seconds()
+}
+
+func (y *yield) add(events int, busy, idle time.Duration) {
+	y.events, y.busy, y.idle = y.events+float64(events), y.busy+busy, y.idle+idle
 	for y.busy > memory {
-		y.events, y.busy = y.events/2, y.busy/2
+		y.events, y.busy, y.idle = y.events/2, y.busy/2, y.idle/2
 	}
 }
 
 func (r *loadRates) rate(m mode) float64 { return r.seen[m].rate() }
 
+func (r *loadRates) pace(m mode) float64 { return r.seen[m].pace() }
+
 func (r *loadRates) known() bool { return r.rate(atomicBatch) > 0 && r.rate(pipelined) > 0 }
 
 // clearly reports whether m is known to be much faster than the other mode.
 func (r *loadRates) clearly(m mode) bool {
-	return r.known() && r.rate(m) > clearFactor*r.rate(m.other())
+	return r.known() && r.pace(m) > clearFactor*r.pace(m.other())
 }
 
 // loadClass groups outstanding events: 1, 2 to 7, 8 to 31, 32 to 127, 128 to 511, 512 and more.
@@ -149,13 +159,13 @@ func (c *chooser) explore(m mode, class int, now time.Time) mode {
 	return m
 }
 
-// observe takes in that m stored events in a time in which it was busy under this load. A rate that was limited by a window that is
+// observe takes in that m stored events in a time in which it was busy under this load, after a pause. A rate that was limited by a window that is
 // still growing says only what is possible at least.
-func (c *chooser) observe(m mode, load, events int, busy time.Duration, limited bool) {
+func (c *chooser) observe(m mode, load, events int, busy, idle time.Duration, limited bool) {
 	class := loadClass(load)
 	r := &c.classes[class]
 	if !limited || float64(events)/busy.Seconds() > r.rate(m) {
-		r.seen[m].add(events, busy)
+		r.seen[m].add(events, busy, idle)
 	}
 	if m == c.exploring && class == c.class && !limited {
 		c.samples--
@@ -168,13 +178,13 @@ func (c *chooser) observe(m mode, load, events int, busy time.Duration, limited 
 	}
 }
 
-// better returns the mode to use by two known rates.
+// better returns the mode to use by what is known of both.
 func (r *loadRates) better() mode {
 	worth := worthBatches
 	if r.faster == atomicBatch {
 		worth = worthStaying
 	}
-	if r.rate(atomicBatch) > worth*r.rate(pipelined) {
+	if r.pace(atomicBatch) > worth*r.pace(pipelined) {
 		return atomicBatch
 	}
 	return pipelined

@@ -311,7 +311,7 @@ func (c *committer) group(q *queue, now time.Time) (group []*pending, events int
 // depart makes a flight of group and accounts for it.
 func (c *committer) depart(m mode, group []*pending, events, outstanding int, now time.Time) *flight {
 	if len(c.flights) == 0 {
-		c.beginSample(now)
+		c.beginFromIdle(now)
 	}
 	c.mode, c.sampled.load = m, max(c.sampled.load, outstanding)
 	c.nextFlight++

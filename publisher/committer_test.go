@@ -166,8 +166,8 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	waiting.Go(func() { _ = d.publish(ctx, messages("flying", minWindow)) })
 	d.taken(t, minWindow)
 	d.committer.mu.Lock()
-	d.chooser.observe(pipelined, minWindow+2, 1, time.Second, false) // one event a second
-	d.queuedEvents++                                                 // somebody waits already
+	d.chooser.observe(pipelined, minWindow+2, 1, time.Second, 0, false) // one event a second
+	d.queuedEvents++                                                    // somebody waits already
 	d.committer.mu.Unlock()
 	if err := d.publish(ctx, messages("late", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
@@ -276,12 +276,12 @@ func TestChooserPrefersWhatWasFaster(t *testing.T) {
 	if got := c.pick(load, now); got != atomicBatch {
 		t.Fatalf("first pick under load is %d", got)
 	}
-	c.observe(atomicBatch, load, 50_000, time.Second, false)
+	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
 	now = now.Add(exploreFor)
 	if got := c.pick(load, now); got != pipelined {
 		t.Fatal("the other mode is not tried")
 	}
-	c.observe(pipelined, load, 5_000, time.Second, false)
+	c.observe(pipelined, load, 5_000, time.Second, 0, false)
 	now = now.Add(exploreFor)
 	if got := c.pick(load, now); got != atomicBatch {
 		t.Error("the slower mode is picked")
@@ -290,7 +290,7 @@ func TestChooserPrefersWhatWasFaster(t *testing.T) {
 		t.Error("a lone event begins as a batch")
 	}
 	for range 20 { // the server changes: batches become slow
-		c.observe(atomicBatch, load, 1_000, time.Second, false)
+		c.observe(atomicBatch, load, 1_000, time.Second, 0, false)
 	}
 	if got := c.pick(load, now.Add(2*exploreLast)); got != pipelined {
 		t.Error("the mode that became slower is still picked")
@@ -301,8 +301,8 @@ func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
 	var c chooser
 	now := time.Unix(0, 0)
 	const load = 100
-	c.observe(atomicBatch, load, 50_000, time.Second, false)
-	c.observe(pipelined, load, 5_000, time.Second, false)
+	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
+	c.observe(pipelined, load, 5_000, time.Second, 0, false)
 	explored := 0
 	for range 600 { // ten minutes
 		now = now.Add(time.Second)
@@ -366,8 +366,8 @@ func TestChooserInfersFromItsNeighbours(t *testing.T) {
 		{"batches are fast", 50_000, 5_000, much, atomicBatch},
 	} {
 		var c chooser
-		c.observe(atomicBatch, load, test.batch, time.Second, false)
-		c.observe(pipelined, load, test.plain, time.Second, false)
+		c.observe(atomicBatch, load, test.batch, time.Second, 0, false)
+		c.observe(pipelined, load, test.plain, time.Second, 0, false)
 		for range 100 {
 			if got := c.pick(test.events, now); got != test.want {
 				t.Errorf("%s: picked %d", test.name, got)
@@ -381,9 +381,9 @@ func TestChooserInfersFromItsNeighbours(t *testing.T) {
 		}
 	}
 	var c chooser // nearly alike: nothing follows for the neighbours
-	c.observe(atomicBatch, load, 50_000, time.Second, false)
-	c.observe(pipelined, load, 40_000, time.Second, false)
-	c.observe(pipelined, much, 40_000, time.Second, false)
+	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
+	c.observe(pipelined, load, 40_000, time.Second, 0, false)
+	c.observe(pipelined, much, 40_000, time.Second, 0, false)
 	if got := c.pick(much, now); got != atomicBatch {
 		t.Error("batches are not tried under more load")
 	}
@@ -395,17 +395,35 @@ func TestChooserDoesNotWaver(t *testing.T) {
 	var c chooser
 	const load = 100
 	now := time.Unix(0, 0)
-	c.observe(pipelined, load, 50_000, time.Second, false)
+	c.observe(pipelined, load, 50_000, time.Second, 0, false)
 	for _, step := range []struct {
 		batches int // stored each second, where plain publishes store 50,000
 		want    mode
-	}{{52_000, pipelined}, {60_000, pipelined}, {65_000, atomicBatch}, {60_000, atomicBatch}, {52_000, pipelined}, {60_000, pipelined}} {
+	}{{52_000, pipelined}, {56_000, pipelined}, {65_000, atomicBatch}, {56_000, atomicBatch}, {51_000, pipelined}, {56_000, pipelined}} {
 		for range 20 {
-			c.observe(atomicBatch, load, step.batches, time.Second, false)
+			c.observe(atomicBatch, load, step.batches, time.Second, 0, false)
 		}
 		if got := c.pick(load, now); got != step.want {
 			t.Errorf("with %d by batches and 50,000 plain: picked %d, want %d", step.batches, got, step.want)
 		}
+	}
+}
+
+// TestChooserCountsThePauses compares the modes by what they store in a time, pauses included, and expects of a queue, which leaves none, what
+// they store when busy.
+func TestChooserCountsThePauses(t *testing.T) {
+	var c chooser
+	const load = 100
+	now := time.Unix(0, 0)
+	for range 20 {
+		c.observe(atomicBatch, load, 80, time.Millisecond, time.Millisecond, false)
+		c.observe(pipelined, load, 50, time.Millisecond, 0, false)
+	}
+	if got := c.pick(load, now); got != pipelined {
+		t.Error("batches were taken that store less in a time")
+	}
+	if got, want := c.expect(80, true), time.Millisecond; got != want {
+		t.Errorf("80 events are expected to take %v, want %v", got, want)
 	}
 }
 
@@ -414,10 +432,10 @@ func TestChooserDoesNotWaver(t *testing.T) {
 func TestChooserExpectsTheBetterOfTwoRates(t *testing.T) {
 	var c chooser
 	const load = 60_000
-	c.observe(atomicBatch, load, 3_000, 100*time.Millisecond, false)
-	c.observe(pipelined, load, 500, 10*time.Millisecond, false) // as if 50,000 each second
-	c.observe(pipelined, load, 500, 10*time.Millisecond, false)
-	c.observe(pipelined, load, 30, 15*time.Millisecond, false)
+	c.observe(atomicBatch, load, 3_000, 100*time.Millisecond, 0, false)
+	c.observe(pipelined, load, 500, 10*time.Millisecond, 0, false) // as if 50,000 each second
+	c.observe(pipelined, load, 500, 10*time.Millisecond, 0, false)
+	c.observe(pipelined, load, 30, 15*time.Millisecond, 0, false)
 	if m, sure := c.faster(loadClass(load)); !sure || m != pipelined {
 		t.Fatal("the first burst did not make plain publishes the faster way")
 	}

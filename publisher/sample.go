@@ -6,6 +6,7 @@ import "time"
 const (
 	sampleTime    = 5 * time.Millisecond
 	sampleLongest = 250 * time.Millisecond
+	idleLongest   = 5 * time.Millisecond // a longer pause is for want of webhooks
 
 	minWindow  = 64
 	maxWindow  = 8192
@@ -15,10 +16,21 @@ const (
 // sample is what a committer has seen of the mode in use since some time.
 type sample struct {
 	since    time.Time
-	fromIdle bool // nothing was under way then
-	stored   int  // events stored since
-	load     int  // most events outstanding since
-	flying   int  // most events under way since
+	fromIdle bool          // nothing was under way then
+	idle     time.Duration // and nothing had been for so long; 0 when for longer than idleLongest
+	stored   int           // events stored since
+	load     int           // most events outstanding since
+	flying   int           // most events under way since
+}
+
+// beginFromIdle begins to measure when the first flight departs. The sample before it has ended with the last landing.
+func (c *committer) beginFromIdle(now time.Time) {
+	idle := now.Sub(c.sampled.since)
+	if idle > idleLongest {
+		idle = 0
+	}
+	c.beginSample(now)
+	c.sampled.idle = idle
 }
 
 // beginSample begins to measure anew.
@@ -43,6 +55,6 @@ func (c *committer) takeSample(f *flight, now time.Time) {
 		c.window = min(max(int(rate*windowTime.Seconds()), minWindow), maxWindow)
 		limited = c.window > before+before/2
 	}
-	c.chooser.observe(f.mode, s.load, s.stored, busy, limited)
+	c.chooser.observe(f.mode, s.load, s.stored, busy, s.idle, limited)
 	c.beginSample(now)
 }
