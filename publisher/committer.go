@@ -21,6 +21,7 @@ const (
 	retryDelay      = 150 * time.Millisecond
 	maxNobodyThere  = 15 // attempts that no stream answers before a webhook fails: 2 s, in which a new leader is usually there
 	shedAtRemaining = 0.8
+	shedAfterWaited = 0.125 // until the first in the queue has waited so much of it, the rate may be that of a start
 )
 
 // committer makes the webhooks of one stream durable. Publish puts each on the queue; one goroutine, run,
@@ -140,11 +141,16 @@ func (c *committer) overloaded(ctx context.Context, events int, bytes int64) boo
 		return true
 	}
 	deadline, bounded := ctx.Deadline()
-	if !bounded {
+	first := c.fresh.peek()
+	if !bounded || first == nil {
 		return false
 	}
-	wait := c.chooser.expect(events+c.flightEvents, c.atomic)
-	return wait > time.Duration(shedAtRemaining*float64(deadline.Sub(c.now())))
+	now := c.now()
+	within := deadline.Sub(now)
+	if now.Sub(first.arrived) < time.Duration(shedAfterWaited*float64(within)) {
+		return false
+	}
+	return c.chooser.expect(events+c.flightEvents, c.atomic) > time.Duration(shedAtRemaining*float64(within))
 }
 
 // giveUp takes p out: its caller has stopped waiting. Its neighbours in a batch go on.

@@ -165,9 +165,20 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	defer giveUp()
 	waiting.Go(func() { _ = d.publish(ctx, messages("flying", minWindow)) })
 	d.taken(t, minWindow)
+	waiting.Go(func() { _ = d.publish(ctx, messages("first", 1)) })
+	natstest.Eventually(t, "the first webhook in the queue", func() bool {
+		d.committer.mu.Lock()
+		defer d.committer.mu.Unlock()
+		return d.fresh.peek() != nil
+	})
 	d.committer.mu.Lock()
 	d.chooser.observe(pipelined, minWindow+2, 1, time.Second, 0, false) // one event a second
-	d.queuedEvents++                                                    // somebody waits already
+	d.committer.mu.Unlock()
+	if err := d.admit(within(t, time.Minute)); err != nil {
+		t.Errorf("before the first has waited: %v", err)
+	}
+	d.committer.mu.Lock()
+	d.fresh.peek().arrived = time.Now().Add(-time.Minute)
 	d.committer.mu.Unlock()
 	if err := d.publish(ctx, messages("late", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
@@ -178,9 +189,6 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	if err := d.admit(within(t, time.Hour)); err != nil {
 		t.Errorf("with an hour to go: %v", err)
 	}
-	d.committer.mu.Lock()
-	d.queuedEvents--
-	d.committer.mu.Unlock()
 }
 
 // TestEveryAcknowledgementCounts answers all messages of a webhook but one, that one's neighbour twice.
