@@ -51,6 +51,17 @@ func newSharingRig(t *testing.T, s *natstest.Server, change func(*bridge.Config)
 	return r
 }
 
+// checkRetried has retry be the delivery of first, and what both sent be stored once.
+func (r *sharingRig) checkRetried(t *testing.T, first, retry answer) {
+	t.Helper()
+	if retry.body["delivery"] != first.body["delivery"] {
+		t.Errorf("the retry has delivery %v, the attempt had %v", retry.body["delivery"], first.body["delivery"])
+	}
+	if got := r.subjects(t); len(got) != 1 {
+		t.Errorf("stored %v, want it once", got)
+	}
+}
+
 // failing stores and says that it did not, as long as fails holds.
 type failing struct {
 	bridge.Publisher
@@ -80,12 +91,7 @@ func TestRetryThroughAnotherBridge(t *testing.T) {
 	natstest.Eventually(t, "the other bridge to know", func() bool { return b.bridge.OpenDeliveries() == 1 })
 	retry := b.post(t, hook)
 	checkAnswer(t, "the retry", retry, "")
-	if retry.body["delivery"] != first.body["delivery"] {
-		t.Errorf("the retry has delivery %v, the attempt had %v", retry.body["delivery"], first.body["delivery"])
-	}
-	if got := a.subjects(t); len(got) != 1 {
-		t.Errorf("stored %v, want it once", got)
-	}
+	a.checkRetried(t, first, retry)
 	natstest.Eventually(t, "the first bridge to know that it was taken over", func() bool { return a.bridge.OpenDeliveries() == 0 })
 	for name, r := range map[string]*sharingRig{"the first": a, "the other": b} {
 		if again := r.post(t, hook); again.status != 202 || again.body["delivery"] == first.body["delivery"] {
@@ -234,10 +240,5 @@ func TestWithoutNATSTheBridgeIsAlone(t *testing.T) {
 	r.fails.Store(false)
 	retry := r.post(t, hook)
 	checkAnswer(t, "the retry", retry, "")
-	if retry.body["delivery"] != first.body["delivery"] {
-		t.Errorf("the retry has delivery %v, the attempt had %v", retry.body["delivery"], first.body["delivery"])
-	}
-	if got := r.subjects(t); len(got) != 1 {
-		t.Errorf("stored %v, want it once", got)
-	}
+	r.checkRetried(t, first, retry)
 }
