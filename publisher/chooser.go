@@ -52,20 +52,17 @@ type yield struct {
 }
 
 // rate returns events per busy second, which is what the mode can store; 0 is not yet known.
-func (y yield) rate() float64 {
-	if y.busy == 0 {
-		return 0
-	}
-	return y.events / y.busy.Seconds()
-}
+func (y yield) rate() float64 { return perSecond(y.events, y.busy) }
 
-// pace returns events per second, by which the modes are compared: senders that wait for their answers, and the cores where they are
+// throughput returns events per second, by which the modes are compared: senders that wait for their answers, and the cores where they are
 // the limit, make a pause after each batch and none between plain publishes.
-func (y yield) pace() float64 {
-	if y.busy == 0 {
+func (y yield) throughput() float64 { return perSecond(y.events, y.busy+y.idle) }
+
+func perSecond(events float64, d time.Duration) float64 {
+	if d == 0 {
 		return 0
 	}
-	return y.events / (y.busy + y.idle).Seconds()
+	return events / d.Seconds()
 }
 
 func (y *yield) add(events int, busy, idle time.Duration) {
@@ -77,13 +74,13 @@ func (y *yield) add(events int, busy, idle time.Duration) {
 
 func (r *loadRates) rate(m mode) float64 { return r.seen[m].rate() }
 
-func (r *loadRates) pace(m mode) float64 { return r.seen[m].pace() }
+func (r *loadRates) throughput(m mode) float64 { return r.seen[m].throughput() }
 
 func (r *loadRates) known() bool { return r.rate(atomicBatch) > 0 && r.rate(pipelined) > 0 }
 
 // clearly reports whether m is known to be much faster than the other mode.
 func (r *loadRates) clearly(m mode) bool {
-	return r.known() && r.pace(m) > clearFactor*r.pace(m.other())
+	return r.known() && r.throughput(m) > clearFactor*r.throughput(m.other())
 }
 
 // loadClass groups outstanding events: 1, 2 to 7, 8 to 31, 32 to 127, 128 to 511, 512 and more.
@@ -164,7 +161,7 @@ func (c *chooser) explore(m mode, class int, now time.Time) mode {
 func (c *chooser) observe(m mode, load, events int, busy, idle time.Duration, limited bool) {
 	class := loadClass(load)
 	r := &c.classes[class]
-	if !limited || float64(events)/busy.Seconds() > r.rate(m) {
+	if !limited || perSecond(float64(events), busy) > r.rate(m) {
 		r.seen[m].add(events, busy, idle)
 	}
 	if m == c.exploring && class == c.class && !limited {
@@ -184,7 +181,7 @@ func (r *loadRates) better() mode {
 	if r.faster == atomicBatch {
 		worth = worthStaying
 	}
-	if r.pace(atomicBatch) > worth*r.pace(pipelined) {
+	if r.throughput(atomicBatch) > worth*r.throughput(pipelined) {
 		return atomicBatch
 	}
 	return pipelined

@@ -189,7 +189,7 @@ func (c Config) questions() *questions {
 		look(schema.LatestStream(c.Prefix), true)
 	}
 	if c.SharedLedger {
-		look("KV_"+ledgerBucket(c.Prefix), true)
+		look(ledgerStream(c.Prefix), true)
 		for _, one := range c.ledgerQuestions() {
 			add(one)
 		}
@@ -199,8 +199,7 @@ func (c Config) questions() *questions {
 
 // ledgerQuestions returns those for the permissions that a bucket needs beside those of its stream.
 func (c Config) ledgerQuestions() []question {
-	bucket := ledgerBucket(c.Prefix)
-	stream, keys := "KV_"+bucket, "$KV."+bucket+"."
+	stream, keys := ledgerStream(c.Prefix), "$KV."+ledgerBucket(c.Prefix)+"."
 	impossible := nats.Header{headerAPILevel: {impossibleAPILevel}}
 	all := []question{
 		{subject: keys + "check", what: keys + ">", header: nats.Header{headerExpectedStream: {noStream}}},

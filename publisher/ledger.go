@@ -35,6 +35,9 @@ type Ledger struct {
 // ledgerBucket returns the name of the bucket, for example MEWS_LEDGER.
 func ledgerBucket(prefix string) string { return strings.ToUpper(prefix) + "_LEDGER" }
 
+// ledgerStream returns the name of the stream that holds the bucket.
+func ledgerStream(prefix string) string { return "KV_" + ledgerBucket(prefix) }
+
 // Ledger returns the bucket <PREFIX>_LEDGER, whose keys live for ttl. It is made when first needed, if the publisher manages its
 // streams.
 func (p *Publisher) Ledger(ttl time.Duration) *Ledger {

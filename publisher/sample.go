@@ -48,11 +48,10 @@ func (c *committer) takeSample(f *flight, now time.Time) {
 	if busy <= 0 || len(c.flights) > 0 && busy < sampleLongest && (busy < sampleTime || s.stored < s.flying) || !turned {
 		return
 	}
-	rate := float64(s.stored) / busy.Seconds()
 	limited := false
 	if f.mode == pipelined {
 		before := c.window
-		c.window = min(max(int(rate*windowTime.Seconds()), minWindow), maxWindow)
+		c.window = min(max(int(perSecond(float64(s.stored), busy)*windowTime.Seconds()), minWindow), maxWindow)
 		limited = c.window > before+before/2
 	}
 	c.chooser.observe(f.mode, s.load, s.stored, busy, s.idle, limited)
