@@ -4,11 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
-	"sync"
 	"testing"
-
-	"github.com/nats-io/nats.go"
 
 	"mewsbridge/publisher/natstest"
 )
@@ -22,14 +18,15 @@ func BenchmarkGrowth(b *testing.B) {
 		sizes = append(sizes, 10_000_000)
 	}
 	const events, conns = 100, 32
+	const subjects = "mews.events.ServiceOrderUpdated.hotel" // below it
 	var first, firstRaw float64
 	for _, size := range sizes {
 		b.Run(fmt.Sprintf("stored=%d", size), func(b *testing.B) {
 			servers := []*natstest.Server{natstest.Start(b, natstest.SyncAlways)}
 			h := benchHandler(b, "bridge", servers, 1)
-			fill(b, servers[0].ClientURL(), size)
+			rawBatches(b, servers[0], subjects, "old", func(batch int) bool { return batch < size/1000 })
 			rate := drive(b, h, events, conns)
-			raw := rawRateOn(b, servers[0], "mews.events.ServiceOrderUpdated.hotel")
+			raw := rawRateOn(b, servers[0], subjects)
 			if size == sizes[0] {
 				first, firstRaw = rate, raw
 			}
@@ -41,27 +38,4 @@ func BenchmarkGrowth(b *testing.B) {
 			b.ReportMetric(float64(stats.HeapInuse>>20), "heap-MiB")
 		})
 	}
-}
-
-// fill stores so many messages, by four publishers in batches of 1000.
-func fill(b *testing.B, url string, size int) {
-	b.Helper()
-	var publishers sync.WaitGroup
-	const each = 4
-	for i := range each {
-		conn, err := nats.Connect(url)
-		if err != nil {
-			b.Fatal(err)
-		}
-		publishers.Go(func() {
-			defer conn.Close()
-			for n := i; n < (size+999)/1000; n += each {
-				if err := rawBatch(conn, "mews.events.ServiceOrderUpdated.hotel", "old"+strconv.Itoa(n), make([]byte, 480)); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	publishers.Wait()
 }

@@ -334,21 +334,28 @@ func rawRate(b *testing.B, servers []*natstest.Server, replicas int) float64 {
 // rawRateOn is rawRate on a stream that is there, on subjects below prefix.
 func rawRateOn(b *testing.B, server *natstest.Server, prefix string) float64 {
 	b.Helper()
-	data := make([]byte, 480)
-	var stored atomic.Int64
-	var publishers sync.WaitGroup
-	run := rand.Text()
 	start := time.Now()
 	end := start.Add(2 * time.Second)
-	for i := range 4 {
+	stored := rawBatches(b, server, prefix, rand.Text(), func(int) bool { return time.Now().Before(end) })
+	return float64(stored) / time.Since(start).Seconds()
+}
+
+// rawBatches stores batches by four publishers, each on a connection of its own, while more says so of the number of the next one, and returns
+// how many messages they are.
+func rawBatches(b *testing.B, server *natstest.Server, prefix, run string, more func(batch int) bool) int64 {
+	b.Helper()
+	data := make([]byte, 480)
+	var next, stored atomic.Int64
+	var publishers sync.WaitGroup
+	for range 4 {
 		conn, err := nats.Connect(server.ClientURL())
 		if err != nil {
 			b.Fatal(err)
 		}
 		publishers.Go(func() {
 			defer conn.Close()
-			for n := 0; time.Now().Before(end); n++ {
-				if err := rawBatch(conn, prefix, fmt.Sprintf("%s-%d-%d", run, i, n), data); err != nil {
+			for n := int(next.Add(1)) - 1; more(n); n = int(next.Add(1)) - 1 {
+				if err := rawBatch(conn, prefix, run+strconv.Itoa(n), data); err != nil {
 					b.Error(err)
 					return
 				}
@@ -357,7 +364,7 @@ func rawRateOn(b *testing.B, server *natstest.Server, prefix string) float64 {
 		})
 	}
 	publishers.Wait()
-	return float64(stored.Load()) / time.Since(start).Seconds()
+	return stored.Load()
 }
 
 // rawBatch stores 1000 messages as one atomic batch, each on a subject of its own below prefix.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +24,7 @@ func widthOfHelp(out io.Writer) int {
 // setHelp has the help of every command below root fit width: cobra's own breaks no line, and a terminal breaks it within a word.
 func setHelp(root *cobra.Command, width int) {
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", filled(firstOf(cmd.Long, cmd.Short), width), cmd.UsageString())
+		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", filled(cmp.Or(cmd.Long, cmd.Short), width), cmd.UsageString())
 	})
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
 		_, err := io.WriteString(cmd.OutOrStderr(), usage(cmd, width))

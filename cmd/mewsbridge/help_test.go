@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestHelpFitsTheTerminal(t *testing.T) {
 				t.Errorf("%s: too wide: %s", cmd.CommandPath(), line)
 			}
 		}
-		said := []string{firstOf(cmd.Long, cmd.Short), cmd.Example, "Usage: "}
+		said := []string{cmp.Or(cmd.Long, cmd.Short), cmd.Example, "Usage: "}
 		for _, c := range cmd.Commands() {
 			if c.IsAvailableCommand() {
 				said = append(said, c.Name()+" "+c.Short)

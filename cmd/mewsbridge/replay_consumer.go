@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (o *replayOptions) showPlan(env *environment, existing *jetstream.ConsumerI
 		filter = strings.Join(filters, " ")
 	}
 	if existing != nil && !slices.Equal(filtersOf(existing.Config), filtersOf(config)) {
-		filter += ", instead of " + firstOf(strings.Join(filtersOf(existing.Config), " "), "everything")
+		filter += ", instead of " + cmp.Or(strings.Join(filtersOf(existing.Config), " "), "everything")
 	}
 	show.add("consumer", name)
 	show.add("filter", filter)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (o *sendOptions) target(env *environment) (string, error) {
 		}
 		return o.url, nil
 	}
-	file := filepath.Join(firstOf(o.dataDir, env.Getenv("MEWSBRIDGE_DATA_DIR"), "data"), "token")
+	file := filepath.Join(cmp.Or(o.dataDir, env.Getenv("MEWSBRIDGE_DATA_DIR"), "data"), "token")
 	token, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("no token in %s: start `mewsbridge serve` here, or give --url with the token", file)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (o *tailOptions) subjects() []string {
 	for i, name := range types {
 		switch o.kind() {
 		case schema.KindEvent:
-			filters[i] = base + name + "." + firstOf(o.enterprise, "*") + ".*"
+			filters[i] = base + name + "." + cmp.Or(o.enterprise, "*") + ".*"
 		case schema.KindIntegration:
 			filters[i] = base + name + ".*"
 		default:

@@ -170,12 +170,3 @@ func splitList(values []string) []string {
 	}
 	return list
 }
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
