@@ -71,6 +71,10 @@ func (p *Publisher) streamReady(ctx context.Context, kind schema.Kind) error {
 		return streamError(name, err)
 	}
 	info := stream.CachedInfo()
+	if err := hasLeader(info); err != nil {
+		wake(p.provision)
+		return err
+	}
 	if err := takesMore(info); err != nil {
 		return err
 	}
@@ -108,7 +112,7 @@ func takesMore(info *jetstream.StreamInfo) error {
 	return nil
 }
 
-// quorum reports whether most replicas are there. The leader has answered.
+// quorum reports whether most replicas are there, the leader being one.
 func quorum(c *jetstream.ClusterInfo) bool {
 	there := 1
 	for _, replica := range c.Replicas {

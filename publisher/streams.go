@@ -185,6 +185,9 @@ func (p *Publisher) ensureStream(ctx context.Context, want jetstream.StreamConfi
 	if err != nil {
 		return want, streamError(want.Name, err)
 	}
+	if err := hasLeader(stream.CachedInfo()); err != nil {
+		return want, err
+	}
 	have := stream.CachedInfo().Config
 	differing := differences(have, want)
 	if len(differing) == 0 {
@@ -199,6 +202,15 @@ func (p *Publisher) ensureStream(ctx context.Context, want jetstream.StreamConfi
 	}
 	p.log.Info("stream brought up to date", zap.String("stream", want.Name), zap.String("changed", join(differing)))
 	return stream.CachedInfo().Config, nil
+}
+
+// hasLeader returns an error when nobody can store in a stream that was asked for. A replica that has heard of no leader for a while
+// answers for the stream as it knows it, and so does the server that is cut off from its cluster.
+func hasLeader(info *jetstream.StreamInfo) error {
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return fmt.Errorf("%w: stream %s has no leader", schema.ErrUnavailable, info.Config.Name)
+	}
+	return nil
 }
 
 func join(differing []difference) string {
