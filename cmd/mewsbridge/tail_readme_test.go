@@ -117,6 +117,11 @@ func TestREADMEConsumer(t *testing.T) {
 	publish("ServiceOrderUpdated", "first")
 	publish("CustomerAdded", "other-type")
 	read(1)
+	// What is sent to a connection that has just ended is delivered again only after AckWait.
+	natstest.Eventually(t, "the server to know that the consumer is gone", func() bool {
+		consumer, err := js.Consumer(ctx, "MEWS_EVENTS", "housekeeping")
+		return err == nil && consumer.CachedInfo().NumWaiting == 0
+	})
 	publish("ServiceOrderUpdated", "second")
 	for !slices.Contains(got, "second") {
 		read(1) // the acknowledgement of the last event may have been cut off by the cancellation
