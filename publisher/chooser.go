@@ -10,8 +10,8 @@ import (
 const (
 	exploreFor     = 30 * time.Millisecond
 	exploreSamples = 3
-	exploreFirst   = time.Second
-	exploreClear   = 8 * time.Second // the first interval where one mode is clearly faster
+	exploreFirst   = 500 * time.Millisecond
+	exploreClear   = 2 * time.Second // the first interval where one mode is clearly faster
 	exploreLast    = time.Minute
 	memory         = 200 * time.Millisecond // of busy time that a rate is the mean of
 	loadClasses    = 6
@@ -72,6 +72,16 @@ func (y *yield) add(events int, busy, idle time.Duration) {
 	}
 }
 
+// fade leaves what was seen the weight of one sample, so that what is seen next counts for more. It may have been at the start, when
+// nothing was warm, and there is no other correction for a mode that is not used.
+func (y *yield) fade() {
+	if y.busy <= sampleTime {
+		return
+	}
+	share := float64(sampleTime) / float64(y.busy)
+	y.events, y.busy, y.idle = share*y.events, sampleTime, time.Duration(share*float64(y.idle))
+}
+
 func (r *loadRates) rate(m mode) float64 { return r.seen[m].rate() }
 
 func (r *loadRates) throughput(m mode) float64 { return r.seen[m].throughput() }
@@ -105,6 +115,7 @@ func (c *chooser) pick(events int, now time.Time) mode {
 	case !now.Before(r.next):
 		r.backoff = min(2*r.backoff, exploreLast)
 		r.next = now.Add(r.backoff)
+		r.seen[faster.other()].fade()
 		return c.explore(faster.other(), class, now)
 	}
 	return faster

@@ -323,6 +323,28 @@ func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
 	}
 }
 
+// TestChooserForgetsABadStart has batches store little while everything is still cold, and then, looked at again, three times what plain
+// publishes do.
+func TestChooserForgetsABadStart(t *testing.T) {
+	var c chooser
+	now := time.Unix(0, 0)
+	const load = 100
+	c.observe(atomicBatch, load, 500, 200*time.Millisecond, 0, false)
+	c.observe(pipelined, load, 1_000, 200*time.Millisecond, 0, false)
+	if got := c.pick(load, now); got != pipelined {
+		t.Fatalf("picked %d, the slower mode", got)
+	}
+	if got := c.pick(load, now.Add(exploreClear)); got != atomicBatch {
+		t.Fatal("batches are not looked at again")
+	}
+	for range exploreSamples {
+		c.observe(atomicBatch, load, 150, 10*time.Millisecond, 0, false)
+	}
+	if got := c.pick(load, now.Add(exploreClear)); got != atomicBatch {
+		t.Error("the start counts for more than what batches store now")
+	}
+}
+
 // TestNothingOvertakesWhatWasRefusedInABatch refuses a batch for a duplicate while the next one is under way and more waits. Under
 // constant load there is always more: the refused webhook has to come first, or its time runs out.
 func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
