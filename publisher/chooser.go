@@ -9,6 +9,7 @@ import (
 // from exploreFirst to exploreLast while it confirms what is known.
 const (
 	exploreFor     = 30 * time.Millisecond
+	exploreAtFirst = 100 * time.Millisecond // in its place while a mode has not been seen: the first commit of a start may take 20 ms
 	exploreSamples = 3
 	exploreFirst   = 500 * time.Millisecond
 	exploreClear   = 2 * time.Second // the first interval where one mode is clearly faster
@@ -40,7 +41,7 @@ type chooser struct {
 type loadRates struct {
 	seen    [modes]yield
 	faster  mode      // of two known rates; pipelined before
-	next    time.Time // when to look at the slower mode again
+	next    time.Time // when to look at the slower mode again, or at one of which a look has shown nothing
 	backoff time.Duration
 }
 
@@ -49,6 +50,7 @@ type loadRates struct {
 type yield struct {
 	events     float64
 	busy, idle time.Duration
+	samples    int // taken since the start
 }
 
 // rate returns events per busy second, which is what the mode can store; 0 is not yet known.
@@ -66,7 +68,7 @@ func perSecond(events float64, d time.Duration) float64 {
 }
 
 func (y *yield) add(events int, busy, idle time.Duration) {
-	y.events, y.busy, y.idle = y.events+float64(events), y.busy+busy, y.idle+idle
+	y.events, y.busy, y.idle, y.samples = y.events+float64(events), y.busy+busy, y.idle+idle, y.samples+1
 	for y.busy > memory {
 		y.events, y.busy, y.idle = y.events/2, y.busy/2, y.idle/2
 	}
@@ -88,9 +90,9 @@ func (r *loadRates) throughput(m mode) float64 { return r.seen[m].throughput() }
 
 func (r *loadRates) known() bool { return r.rate(atomicBatch) > 0 && r.rate(pipelined) > 0 }
 
-// clearly reports whether m is known to be much faster than the other mode.
+// clearly reports whether m is known to be much faster than the other mode, and not by a single commit.
 func (r *loadRates) clearly(m mode) bool {
-	return r.known() && r.throughput(m) > clearFactor*r.throughput(m.other())
+	return min(r.seen[m].samples, r.seen[m.other()].samples) >= exploreSamples && r.throughput(m) > clearFactor*r.throughput(m.other())
 }
 
 // loadClass groups outstanding events: 1, 2 to 7, 8 to 31, 32 to 127, 128 to 511, 512 and more.
@@ -107,7 +109,11 @@ func (c *chooser) pick(events int, now time.Time) mode {
 	r := &c.classes[class]
 	faster, sure := c.faster(class)
 	switch {
+	case !sure && now.Before(r.next):
+		return c.guess(class)
 	case !sure:
+		r.backoff = min(max(2*r.backoff, exploreFirst), exploreLast)
+		r.next = now.Add(r.backoff) // unless it is seen by then
 		return c.explore(c.untried(class), class, now)
 	case r.next.IsZero():
 		r.backoff = r.firstBackoff()
@@ -140,6 +146,19 @@ func (c *chooser) faster(class int) (m mode, sure bool) {
 	return 0, false
 }
 
+// guess returns the mode for a class of load under which a look has shown nothing: one that comes and goes faster than a sample is long. It
+// is that of the nearest class of which both modes are known.
+func (c *chooser) guess(class int) mode {
+	for distance := 1; distance < loadClasses; distance++ {
+		for _, near := range [...]int{class + distance, class - distance} {
+			if near >= 0 && near < loadClasses && c.classes[near].known() {
+				return c.classes[near].faster
+			}
+		}
+	}
+	return c.untried(class)
+}
+
 // untried returns the mode to try first. A lone event is cheapest as a plain publish; a batch pays from a handful on.
 func (c *chooser) untried(class int) mode {
 	first := atomicBatch
@@ -163,7 +182,11 @@ func (r *loadRates) firstBackoff() time.Duration {
 }
 
 func (c *chooser) explore(m mode, class int, now time.Time) mode {
-	c.exploring, c.class, c.samples, c.until = m, class, exploreSamples, now.Add(exploreFor)
+	lasting := exploreFor
+	if !c.classes[class].known() {
+		lasting = exploreAtFirst
+	}
+	c.exploring, c.class, c.samples, c.until = m, class, exploreSamples, now.Add(lasting)
 	return m
 }
 
@@ -172,6 +195,9 @@ func (c *chooser) explore(m mode, class int, now time.Time) mode {
 func (c *chooser) observe(m mode, load, events int, busy, idle time.Duration, limited bool) {
 	class := loadClass(load)
 	r := &c.classes[class]
+	if r.rate(m) == 0 {
+		r.next, r.backoff = time.Time{}, 0 // the other mode may be looked at now
+	}
 	if !limited || perSecond(float64(events), busy) > r.rate(m) {
 		r.seen[m].add(events, busy, idle)
 	}

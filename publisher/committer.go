@@ -18,6 +18,7 @@ const (
 	maxBatchEvents  = 1000     // the server's own limit (max_batch_size), until it says less
 	maxGroupBytes   = 16 << 20 // well under what the server buffers for a stream
 	maxBatches      = 2
+	worthOverlap    = 200 // events that the server stores in about the time in which it makes and deletes a batch's own files
 	retryDelay      = 150 * time.Millisecond
 	maxNobodyThere  = 15 // attempts that no stream answers before a webhook fails: 2 s, in which a new leader is usually there
 	shedAtRemaining = 0.8
@@ -266,8 +267,7 @@ func (c *committer) draw(now time.Time) (*flight, time.Duration) {
 		return nil, wait // the other mode begins when what is under way has landed
 	}
 	if wanted == atomicBatch {
-		// A second batch overlaps with the commit of the first, once as much waits as is under way.
-		if c.batches >= maxBatches || c.batches > 0 && c.queuedEvents < c.flightEvents {
+		if c.batches >= maxBatches || c.batches > 0 && !c.overlapPays() {
 			return nil, wait
 		}
 		group, events := c.group(q, now)
@@ -280,6 +280,10 @@ func (c *committer) draw(now time.Time) (*flight, time.Duration) {
 	q.pop()
 	return c.depart(pipelined, []*pending{p}, len(p.left()), outstanding, now), 0
 }
+
+// overlapPays reports whether a second batch is worth its fixed cost, to be staged while the first is committed: as much has to wait as
+// is under way.
+func (c *committer) overlapPays() bool { return c.queuedEvents >= max(c.flightEvents, worthOverlap) }
 
 func (c *committer) wantedMode(outstanding int, now time.Time) mode {
 	if !c.atomic {

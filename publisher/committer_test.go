@@ -285,12 +285,12 @@ func TestChooserPrefersWhatWasFaster(t *testing.T) {
 		t.Fatalf("first pick under load is %d", got)
 	}
 	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
-	now = now.Add(exploreFor)
+	now = now.Add(exploreAtFirst)
 	if got := c.pick(load, now); got != pipelined {
 		t.Fatal("the other mode is not tried")
 	}
 	c.observe(pipelined, load, 5_000, time.Second, 0, false)
-	now = now.Add(exploreFor)
+	now = now.Add(exploreAtFirst)
 	if got := c.pick(load, now); got != atomicBatch {
 		t.Error("the slower mode is picked")
 	}
@@ -345,13 +345,56 @@ func TestChooserForgetsABadStart(t *testing.T) {
 	}
 }
 
+// TestChooserDoubtsASingleCommit has the one batch that was tried take ten times as long as usual.
+func TestChooserDoubtsASingleCommit(t *testing.T) {
+	var c chooser
+	now := time.Unix(0, 0)
+	const load, more = 100, 150
+	c.observe(atomicBatch, load, 50, 22*time.Millisecond, 0, false)
+	for range exploreSamples {
+		c.observe(pipelined, load, 125, 20*time.Millisecond, 0, false)
+	}
+	if got := c.pick(more, now); got != atomicBatch {
+		t.Error("batches are not tried under more load")
+	}
+	if got := c.pick(load, now); got != pipelined {
+		t.Errorf("picked %d, the slower mode as far as is known", got)
+	}
+	if got := c.pick(load, now.Add(exploreFirst)); got != atomicBatch {
+		t.Error("batches are not looked at again soon")
+	}
+}
+
+// TestChooserDoesNotLookForEver has the load pass through classes so fast that no sample is taken under them: each draw of the
+// queue would begin another look, and the modes would change all the time.
+func TestChooserDoesNotLookForEver(t *testing.T) {
+	var c chooser
+	const passing, steady, most = 20, 100, 150
+	c.observe(atomicBatch, steady, 15_000, time.Second, 0, false)
+	c.observe(pipelined, steady, 5_000, time.Second, 0, false)
+	c.observe(atomicBatch, passing, 3_000, time.Second, 0, false)
+	now := time.Unix(0, 0)
+	draws, plain := 0, 0
+	for end := now.Add(10 * time.Second); now.Before(end); now = now.Add(10 * time.Millisecond) {
+		for _, events := range []int{passing, most, steady} {
+			draws++
+			if c.pick(events, now) == pipelined {
+				plain++
+			}
+		}
+	}
+	if plain == 0 || plain > draws/50 {
+		t.Errorf("%d of %d draws were plain publishes, which store a third", plain, draws)
+	}
+}
+
 // TestNothingOvertakesWhatWasRefusedInABatch refuses a batch for a duplicate while the next one is under way and more waits. Under
 // constant load there is always more: the refused webhook has to come first, or its time runs out.
 func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
 	d := newDeaf(t, nil)
 	d.allowAtomic(true)
 	d.prefer(atomicBatch)
-	const big = 2 * minWindow // with this under way the window has no room
+	const big = max(2*minWindow, worthOverlap) // with this under way the window has no room, and with this waiting a second batch pays
 	results := make(chan error, 3)
 	begin := func(name string, n int) { go func() { results <- d.publish(t.Context(), messages(name, n)) }() }
 	begin("retried", 5)
@@ -396,8 +439,10 @@ func TestChooserInfersFromItsNeighbours(t *testing.T) {
 		{"batches are fast", 50_000, 5_000, much, atomicBatch},
 	} {
 		var c chooser
-		c.observe(atomicBatch, load, test.batch, time.Second, 0, false)
-		c.observe(pipelined, load, test.plain, time.Second, 0, false)
+		for range exploreSamples {
+			c.observe(atomicBatch, load, test.batch, time.Second, 0, false)
+			c.observe(pipelined, load, test.plain, time.Second, 0, false)
+		}
 		for range 100 {
 			if got := c.pick(test.events, now); got != test.want {
 				t.Errorf("%s: picked %d", test.name, got)
@@ -411,8 +456,10 @@ func TestChooserInfersFromItsNeighbours(t *testing.T) {
 		}
 	}
 	var c chooser // nearly alike: nothing follows for the neighbours
-	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
-	c.observe(pipelined, load, 40_000, time.Second, 0, false)
+	for range exploreSamples {
+		c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
+		c.observe(pipelined, load, 40_000, time.Second, 0, false)
+	}
 	c.observe(pipelined, much, 40_000, time.Second, 0, false)
 	if got := c.pick(much, now); got != atomicBatch {
 		t.Error("batches are not tried under more load")
