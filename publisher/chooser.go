@@ -8,14 +8,14 @@ import (
 // How the chooser learns. An exploration costs at most exploreFor, or exploreSamples commits, of the worse mode; its interval doubles
 // from exploreFirst to exploreLast while it confirms what is known.
 const (
-	exploreFor     = 30 * time.Millisecond
-	exploreAtFirst = 100 * time.Millisecond // in its place while a mode has not been seen: the first commit of a start may take 20 ms
-	exploreSamples = 3
-	exploreFirst   = 500 * time.Millisecond
-	exploreClear   = 2 * time.Second // the first interval where one mode is clearly faster
-	exploreLast    = time.Minute
-	memory         = 200 * time.Millisecond // of busy time that a rate is the mean of
-	loadClasses    = 6
+	exploreFor       = 30 * time.Millisecond
+	exploreUnseenFor = 100 * time.Millisecond // in its place while a mode has not been seen: the first commit of a start may take 20 ms
+	exploreSamples   = 3
+	exploreFirst     = 500 * time.Millisecond
+	exploreClear     = 2 * time.Second // the first interval where one mode is clearly faster
+	exploreLast      = time.Minute
+	memory           = 200 * time.Millisecond // of busy time that a rate is the mean of
+	loadClasses      = 6
 
 	// How many times as fast batches have to be: they cost the server more of its cores.
 	worthBatches = 1.15
@@ -70,18 +70,22 @@ func perSecond(events float64, d time.Duration) float64 {
 func (y *yield) add(events int, busy, idle time.Duration) {
 	y.events, y.busy, y.idle, y.samples = y.events+float64(events), y.busy+busy, y.idle+idle, y.samples+1
 	for y.busy > memory {
-		y.events, y.busy, y.idle = y.events/2, y.busy/2, y.idle/2
+		y.scale(0.5)
 	}
 }
 
 // fade leaves what was seen the weight of one sample, so that what is seen next counts for more. It may have been at the start, when
 // nothing was warm, and there is no other correction for a mode that is not used.
 func (y *yield) fade() {
-	if y.busy <= sampleTime {
-		return
+	if y.busy > sampleTime {
+		y.scale(float64(sampleTime) / float64(y.busy))
 	}
-	share := float64(sampleTime) / float64(y.busy)
-	y.events, y.busy, y.idle = share*y.events, sampleTime, time.Duration(share*float64(y.idle))
+}
+
+// scale changes the weight of what was seen, and no mean.
+func (y *yield) scale(share float64) {
+	y.events *= share
+	y.busy, y.idle = time.Duration(share*float64(y.busy)), time.Duration(share*float64(y.idle))
 }
 
 func (r *loadRates) rate(m mode) float64 { return r.seen[m].rate() }
@@ -112,15 +116,13 @@ func (c *chooser) pick(events int, now time.Time) mode {
 	case !sure && now.Before(r.next):
 		return c.guess(class)
 	case !sure:
-		r.backoff = min(max(2*r.backoff, exploreFirst), exploreLast)
-		r.next = now.Add(r.backoff) // unless it is seen by then
+		r.lookLater(now) // unless it is seen by then
 		return c.explore(c.untried(class), class, now)
 	case r.next.IsZero():
 		r.backoff = r.firstBackoff()
 		r.next = now.Add(r.backoff)
 	case !now.Before(r.next):
-		r.backoff = min(2*r.backoff, exploreLast)
-		r.next = now.Add(r.backoff)
+		r.lookLater(now)
 		r.seen[faster.other()].fade()
 		return c.explore(faster.other(), class, now)
 	}
@@ -181,10 +183,16 @@ func (r *loadRates) firstBackoff() time.Duration {
 	return exploreFirst
 }
 
+// lookLater puts the next look off for twice as long as the one before.
+func (r *loadRates) lookLater(now time.Time) {
+	r.backoff = min(max(2*r.backoff, exploreFirst), exploreLast)
+	r.next = now.Add(r.backoff)
+}
+
 func (c *chooser) explore(m mode, class int, now time.Time) mode {
 	lasting := exploreFor
 	if !c.classes[class].known() {
-		lasting = exploreAtFirst
+		lasting = exploreUnseenFor
 	}
 	c.exploring, c.class, c.samples, c.until = m, class, exploreSamples, now.Add(lasting)
 	return m

@@ -285,12 +285,12 @@ func TestChooserPrefersWhatWasFaster(t *testing.T) {
 		t.Fatalf("first pick under load is %d", got)
 	}
 	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
-	now = now.Add(exploreAtFirst)
+	now = now.Add(exploreUnseenFor)
 	if got := c.pick(load, now); got != pipelined {
 		t.Fatal("the other mode is not tried")
 	}
 	c.observe(pipelined, load, 5_000, time.Second, 0, false)
-	now = now.Add(exploreAtFirst)
+	now = now.Add(exploreUnseenFor)
 	if got := c.pick(load, now); got != atomicBatch {
 		t.Error("the slower mode is picked")
 	}

@@ -65,16 +65,12 @@ func (p *Publisher) Ready(ctx context.Context) error {
 
 func (p *Publisher) streamReady(ctx context.Context, kind schema.Kind) error {
 	name := kind.Stream(p.cfg.Prefix)
-	stream, err := p.js.Stream(ctx, name)
+	stream, err := p.reach(ctx, name)
 	if err != nil {
-		wake(p.provision)
-		return streamError(name, err)
-	}
-	info := stream.CachedInfo()
-	if err := hasLeader(info); err != nil {
 		wake(p.provision)
 		return err
 	}
+	info := stream.CachedInfo()
 	if err := takesMore(info); err != nil {
 		return err
 	}

@@ -175,17 +175,11 @@ func (p *Publisher) noteStreams(problem error) {
 // ensureStream returns the configuration of the stream, created or brought up to date when the bridge manages
 // streams. Otherwise the error names each field that differs.
 func (p *Publisher) ensureStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
-	stream, err := p.js.Stream(ctx, want.Name)
+	stream, err := p.reach(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && p.cfg.Manage {
-		stream, err = p.js.CreateStream(ctx, want)
-		if err == nil {
-			p.log.Info("stream created", zap.String("stream", want.Name), zap.Int("replicas", want.Replicas))
-		}
+		stream, err = p.create(ctx, want)
 	}
 	if err != nil {
-		return want, streamError(want.Name, err)
-	}
-	if err := hasLeader(stream.CachedInfo()); err != nil {
 		return want, err
 	}
 	have := stream.CachedInfo().Config
@@ -204,13 +198,26 @@ func (p *Publisher) ensureStream(ctx context.Context, want jetstream.StreamConfi
 	return stream.CachedInfo().Config, nil
 }
 
-// hasLeader returns an error when nobody can store in a stream that was asked for. A replica that has heard of no leader for a while
+// reach returns the stream, or an error also when an answer comes and nobody can store in it: a replica that has heard of no leader for a while
 // answers for the stream as it knows it, and so does the server that is cut off from its cluster.
-func hasLeader(info *jetstream.StreamInfo) error {
-	if info.Cluster != nil && info.Cluster.Leader == "" {
-		return fmt.Errorf("%w: stream %s has no leader", schema.ErrUnavailable, info.Config.Name)
+func (p *Publisher) reach(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := p.js.Stream(ctx, name)
+	if err != nil {
+		return nil, streamError(name, err)
 	}
-	return nil
+	if cluster := stream.CachedInfo().Cluster; cluster != nil && cluster.Leader == "" {
+		return nil, fmt.Errorf("%w: stream %s has no leader", schema.ErrUnavailable, name)
+	}
+	return stream, nil
+}
+
+func (p *Publisher) create(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := p.js.CreateStream(ctx, want)
+	if err != nil {
+		return nil, streamError(want.Name, err)
+	}
+	p.log.Info("stream created", zap.String("stream", want.Name), zap.Int("replicas", want.Replicas))
+	return stream, nil
 }
 
 func join(differing []difference) string {
