@@ -2,6 +2,7 @@ package rehearsal
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -108,16 +109,16 @@ func (i isolation) answersWithoutLeader() bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return false
-	}
-	for _, kind := range schema.Kinds() {
-		stream, err := js.Stream(i.ctx, kind.Stream(prefix))
-		if err != nil || stream.CachedInfo().Cluster.Leader != "" {
-			return false
+	return use(conn, func(js jetstream.JetStream) error {
+		for _, kind := range schema.Kinds() {
+			stream, err := js.Stream(i.ctx, kind.Stream(prefix))
+			if err != nil {
+				return err
+			}
+			if leader := stream.CachedInfo().Cluster.Leader; leader != "" {
+				return fmt.Errorf("led by %s", leader)
+			}
 		}
-	}
-	return true
+		return nil
+	}) == nil
 }

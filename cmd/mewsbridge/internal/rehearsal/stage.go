@@ -265,6 +265,11 @@ func (s *stage) once(do func(jetstream.JetStream) error) error {
 	if err != nil {
 		return err
 	}
+	return use(conn, do)
+}
+
+// use calls do with conn's JetStream and closes conn.
+func use(conn *nats.Conn, do func(jetstream.JetStream) error) error {
 	defer conn.Close()
 	js, err := jetstream.New(conn)
 	if err != nil {
