@@ -5,15 +5,19 @@ import (
 	"time"
 )
 
-// How the chooser learns. An exploration costs at most exploreFor, or exploreSamples commits, of the worse mode; its interval doubles
-// from exploreFirst to exploreLast while it confirms what is known.
+// How the chooser learns. An exploration takes exploreFor, or longer until the first sample that counts, and ends sooner after exploreSamples of
+// them, or after one that confirms what is known; what was under way before and what is at its end come on top. Its interval doubles from
+// exploreFirst to exploreLast while it confirms what is known.
 const (
 	exploreFor       = 30 * time.Millisecond
 	exploreUnseenFor = 100 * time.Millisecond // in its place while a mode has not been seen: the first commit of a start may take 20 ms
+	exploreMost      = 500 * time.Millisecond // without a sample
 	exploreSamples   = 3
+	inferSamples     = 2 // of both modes, from which something follows for less load
 	exploreFirst     = 500 * time.Millisecond
 	exploreClear     = 2 * time.Second // the first interval where one mode is clearly faster
 	exploreLast      = time.Minute
+	exploreRest      = 20                     // times as long as the last look took, until a mode that is known is looked at again
 	memory           = 200 * time.Millisecond // of busy time that a rate is the mean of
 	loadClasses      = 6
 
@@ -26,15 +30,20 @@ const (
 // chooser picks the mode that the commits seen so far show to be faster. Which one it is depends on the
 // server (does it fsync each write? how many replicas?) and on the load (a batch has a fixed cost), so it
 // keeps a rate for each mode and class of load. The fixed cost of a batch counts for less the more is in it: where batches
-// are clearly slower they are not tried under less load, and where they are clearly faster plain publishes are not tried
+// are slower they are not tried under less load, and where they are clearly faster plain publishes are not tried
 // under more. It is guarded by the committer's mutex.
 type chooser struct {
 	classes [loadClasses]loadRates
+	samples [modes]int // taken since the start, under any load, also those that do not count
 
 	exploring mode
-	class     int
-	samples   int       // still to take
-	until     time.Time // end of the exploration under way
+	class     int       // of the load that the exploration under way is for
+	left      int       // samples that it still takes
+	until     time.Time // its end
+	latest    time.Time // its end when no sample counts until then
+	counted   bool      // one has
+	again     time.Time // its beginning, when it is one of what is known
+	rested    time.Time // when what is known may be looked at again
 }
 
 // loadRates is what is known of one class of load.
@@ -99,17 +108,19 @@ func (r *loadRates) clearly(m mode) bool {
 	return min(r.seen[m].samples, r.seen[m.other()].samples) >= exploreSamples && r.throughput(m) > clearFactor*r.throughput(m.other())
 }
 
-// loadClass groups outstanding events: 1, 2 to 7, 8 to 31, 32 to 127, 128 to 511, 512 and more.
+// loadClass groups outstanding events: 1, 2 to 5, 6 to 23, 24 to 95, 96 to 383, 384 and more. The borders are away from the powers of
+// two, which are what numbers of connections are.
 func loadClass(events int) int {
-	return min((bits.Len(uint(events)))/2, loadClasses-1)
+	return min(bits.Len(uint(events+events/3))/2, loadClasses-1)
 }
 
 // pick returns the mode for the next attempt when the given number of events is outstanding.
 func (c *chooser) pick(events int, now time.Time) mode {
 	class := loadClass(events)
-	if class == c.class && c.samples > 0 && now.Before(c.until) {
+	if c.looking(class, now) {
 		return c.exploring
 	}
+	c.endLook(now)
 	r := &c.classes[class]
 	faster, sure := c.faster(class)
 	switch {
@@ -121,22 +132,31 @@ func (c *chooser) pick(events int, now time.Time) mode {
 	case r.next.IsZero():
 		r.backoff = r.firstBackoff()
 		r.next = now.Add(r.backoff)
-	case !now.Before(r.next):
+	case !now.Before(r.next) && !now.Before(c.rested):
 		r.lookLater(now)
+		if m, ok := c.inferred(class); ok && m == faster && r.backoff < exploreLast {
+			return faster // a look under another load tells as much
+		}
 		r.seen[faster.other()].fade()
 		return c.explore(faster.other(), class, now)
 	}
 	return faster
 }
 
-// faster returns the faster mode under a class of load: by the rates seen under it, else by those of its neighbours. sure is false
+// faster returns the faster mode under a class of load: by the rates seen under it, else by those under other loads. sure is false
 // when neither says which.
 func (c *chooser) faster(class int) (m mode, sure bool) {
 	if r := &c.classes[class]; r.known() {
 		return r.faster, true
 	}
+	return c.inferred(class)
+}
+
+// inferred returns the mode that is the faster one under a class of load because it is under more load, or under less.
+func (c *chooser) inferred(class int) (m mode, ok bool) {
 	for more := class + 1; more < loadClasses; more++ {
-		if c.classes[more].clearly(pipelined) {
+		r := &c.classes[more]
+		if min(r.seen[pipelined].samples, r.seen[atomicBatch].samples) >= inferSamples && r.faster == pipelined {
 			return pipelined, true
 		}
 	}
@@ -148,29 +168,38 @@ func (c *chooser) faster(class int) (m mode, sure bool) {
 	return 0, false
 }
 
-// guess returns the mode for a class of load under which a look has shown nothing: one that comes and goes faster than a sample is long. It
-// is that of the nearest class of which both modes are known.
+// guess returns the mode for a class of load under which a look has shown nothing: one that comes and goes faster than a sample is long.
 func (c *chooser) guess(class int) mode {
 	for distance := 1; distance < loadClasses; distance++ {
-		for _, near := range [...]int{class + distance, class - distance} {
-			if near >= 0 && near < loadClasses && c.classes[near].known() {
-				return c.classes[near].faster
-			}
+		if m, ok := c.fasterAt(class, distance); ok {
+			return m
 		}
 	}
 	return c.untried(class)
 }
 
-// untried returns the mode to try first. A lone event is cheapest as a plain publish; a batch pays from a handful on.
+// untried returns the mode to look at of a class of load of which not both are known. The likely one comes first, for the look at the other
+// is over as soon as that is seen to be slower: what is faster under nearly that load, or else a plain publish for a lone event, and a batch
+// from a handful on.
 func (c *chooser) untried(class int) mode {
-	first := atomicBatch
-	if class == 0 {
-		first = pipelined
+	first, ok := c.fasterAt(class, 1)
+	if !ok && class > 0 {
+		first = atomicBatch
 	}
 	if c.classes[class].rate(first) > 0 {
 		return first.other()
 	}
 	return first
+}
+
+// fasterAt returns the faster mode of a class at that distance of which both are known.
+func (c *chooser) fasterAt(class, distance int) (m mode, ok bool) {
+	for _, near := range [...]int{class + distance, class - distance} {
+		if near >= 0 && near < loadClasses && c.classes[near].known() {
+			return c.classes[near].faster, true
+		}
+	}
+	return pipelined, false
 }
 
 func (r *loadRates) firstBackoff() time.Duration {
@@ -190,33 +219,70 @@ func (r *loadRates) lookLater(now time.Time) {
 }
 
 func (c *chooser) explore(m mode, class int, now time.Time) mode {
-	lasting := exploreFor
-	if !c.classes[class].known() {
-		lasting = exploreUnseenFor
+	lasting := exploreUnseenFor
+	if c.classes[class].known() {
+		lasting, c.again = exploreFor, now
 	}
-	c.exploring, c.class, c.samples, c.until = m, class, exploreSamples, now.Add(lasting)
+	c.exploring, c.class, c.left, c.counted = m, class, exploreSamples, false
+	c.until, c.latest = now.Add(lasting), now.Add(exploreMost)
 	return m
 }
 
-// observe takes in that m stored events in a time in which it was busy under this load, after a pause. A rate that was limited by a window that is
-// still growing says only what is possible at least.
-func (c *chooser) observe(m mode, load, events int, busy, idle time.Duration, limited bool) {
+// looking reports whether an exploration is under way for a class of load, or for the next to it: to change the mode and back costs more than
+// the rest of the look. Where commits take long the first that counts is waited for, or every look would be for nothing.
+func (c *chooser) looking(class int, now time.Time) bool {
+	if c.left == 0 || class < c.class-1 || c.class+1 < class {
+		return false
+	}
+	return now.Before(c.until) || !c.counted && now.Before(c.latest)
+}
+
+// endLook ends the exploration under way, and keeps the time until the next one of what is known in proportion to what this one took.
+func (c *chooser) endLook(now time.Time) {
+	c.left = 0
+	if c.again.IsZero() {
+		return
+	}
+	took := min(now.Sub(c.again), exploreMost) // the load may have ended before the look
+	c.rested, c.again = now.Add(exploreRest*took), time.Time{}
+}
+
+// bound says what a sample stands for.
+type bound uint8
+
+const (
+	exact   bound = iota
+	atLeast       // more is possible: the window was still growing
+	atMost        // less is possible: the queue had filled while the mode was changed
+)
+
+// observe takes in that m stored events in a time in which it was busy under this load, after a pause.
+func (c *chooser) observe(m mode, load, events int, busy, idle time.Duration, is bound) {
 	class := loadClass(load)
 	r := &c.classes[class]
+	slower := perSecond(float64(events), busy+idle) < r.throughput(m.other())
+	warm := c.samples[m] >= exploreSamples
+	c.samples[m]++
+	if is == atMost && warm && !slower {
+		return
+	}
 	if r.rate(m) == 0 {
 		r.next, r.backoff = time.Time{}, 0 // the other mode may be looked at now
 	}
-	if !limited || perSecond(float64(events), busy) > r.rate(m) {
+	if is != atLeast || perSecond(float64(events), busy) > r.rate(m) {
 		r.seen[m].add(events, busy, idle)
 	}
-	if m == c.exploring && class == c.class && !limited {
-		c.samples--
+	if r.known() {
+		if better := r.better(); better != r.faster {
+			r.faster, r.next = better, time.Time{} // what was known no longer holds: look again soon
+		}
 	}
-	if !r.known() {
+	if m != c.exploring || is == atLeast {
 		return
 	}
-	if better := r.better(); better != r.faster {
-		r.faster, r.next = better, time.Time{} // what was known no longer holds: look again soon
+	c.left, c.counted = c.left-1, true
+	if warm && slower && class == c.class {
+		c.left = 0 // that it is the slower one is confirmed
 	}
 }
 

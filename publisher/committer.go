@@ -18,7 +18,8 @@ const (
 	maxBatchEvents  = 1000     // the server's own limit (max_batch_size), until it says less
 	maxGroupBytes   = 16 << 20 // well under what the server buffers for a stream
 	maxBatches      = 2
-	worthOverlap    = 200 // events that the server stores in about the time in which it makes and deletes a batch's own files
+	maxDirectBytes  = 32 << 10 // nats.go buffers so much before it writes
+	worthOverlap    = 200      // events that the server stores in about the time in which it makes and deletes a batch's own files
 	retryDelay      = 150 * time.Millisecond
 	maxNobodyThere  = 15 // attempts that no stream answers before a webhook fails: 2 s, in which a new leader is usually there
 	shedAtRemaining = 0.8
@@ -26,7 +27,8 @@ const (
 )
 
 // committer makes the webhooks of one stream durable. Publish puts each on the queue; one goroutine, run,
-// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete.
+// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete. A small webhook that finds
+// nothing waiting or under way is sent by its caller, which spares it a change of goroutine.
 //
 // Nothing waits for a timer: when nothing is under way the next webhook goes at once, and what arrives
 // while a commit is under way goes together in the next one.
@@ -47,9 +49,10 @@ type committer struct {
 	stopping bool
 	idle     chan struct{} // closed when stopping and nothing is left
 
-	fresh queue // never sent before
-	again queue // to be sent again, oldest due first
-	alone queue // by plain publishes only
+	sending bool  // run or a caller is: one at a time
+	fresh   queue // never sent before
+	again   queue // to be sent again, oldest due first
+	alone   queue // by plain publishes only
 
 	queuedEvents int
 	queuedBytes  int64
@@ -83,18 +86,23 @@ func newCommitter(stream string, send *sender, cfg Config, log *zap.Logger) *com
 }
 
 // publish stores msgs, at least one, and returns nil when every one is acknowledged. Else the error wraps one of
-// schema.Err…; it returns no later than ctx ends.
+// schema.Err…; it returns no later than ctx ends, unless a write to the server blocks its caller for longer than flushTimeout.
 func (c *committer) publish(ctx context.Context, msgs []schema.Message) error {
 	p := newPending(ctx, msgs)
 	p.arrived = c.now()
-	if err := c.enqueue(p); err != nil {
+	f, err := c.enqueue(p)
+	if err != nil {
 		if errors.Is(err, schema.ErrOverloaded) {
 			c.metrics.shed.Inc()
 		}
 		return err
 	}
 	defer func() { c.metrics.publishSeconds.Observe(c.now().Sub(p.arrived).Seconds()) }()
-	wake(c.wake)
+	if f != nil {
+		c.sendDirect(f, p)
+	} else {
+		wake(c.wake)
+	}
 	select {
 	case err := <-p.done:
 		return err
@@ -103,21 +111,53 @@ func (c *committer) publish(ctx context.Context, msgs []schema.Message) error {
 	}
 }
 
-// enqueue takes p in, or says at once that it cannot be stored in time.
-func (c *committer) enqueue(p *pending) error {
+// enqueue takes p in, or says at once that it cannot be stored in time. When it returns a flight, the caller is to send it.
+func (c *committer) enqueue(p *pending) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopping {
-		return schema.ErrStopping
+		return nil, schema.ErrStopping
 	}
 	if c.overloaded(p.ctx, len(p.msgs), p.bytes) {
-		return schema.ErrOverloaded
+		return nil, schema.ErrOverloaded
 	}
+	direct := c.mayGoDirect(p)
 	c.queuedEvents += len(p.msgs)
 	c.queuedBytes += p.bytes
 	p.landings = c.landings
+	if now, events := c.now(), len(p.msgs); direct && c.wantedMode(events, now) == pipelined {
+		c.sending = true
+		return c.depart(pipelined, []*pending{p}, events, events, now), nil
+	}
 	c.fresh.push(p)
-	return nil
+	return nil, nil
+}
+
+// mayGoDirect reports whether p's caller may send p: it would overtake nothing, fits into what nats.go buffers, and has time enough for a write
+// that blocks all the same, because another stream's messages fill the buffer.
+func (c *committer) mayGoDirect(p *pending) bool {
+	deadline, bounded := p.ctx.Deadline()
+	return c.queuedEvents == 0 && len(c.flights) == 0 && !c.sending && p.bytes <= maxDirectBytes &&
+		(!bounded || deadline.Sub(p.arrived) > flushTimeout)
+}
+
+// sendDirect sends p on its caller's goroutine, lets others send, and wakes run when more has come meanwhile.
+func (c *committer) sendDirect(f *flight, p *pending) {
+	returned := false
+	defer func() {
+		if !returned { // a panic, which ends no more than this webhook
+			_ = c.giveUp(p)
+		}
+		c.mu.Lock()
+		c.sending = false
+		waiting := c.queuedEvents > 0
+		c.mu.Unlock()
+		if waiting {
+			wake(c.wake)
+		}
+	}()
+	c.launch(f)
+	returned = true
 }
 
 // admit says at once that a webhook that arrives now could not be stored before ctx ends.
@@ -212,15 +252,14 @@ func (c *committer) requeue(q *queue, p *pending, front bool) {
 	}
 }
 
-// run sends until stop; it is the only sender.
+// run sends until stop what callers do not.
 func (c *committer) run(stop <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	sent := false
 	for {
-		c.mu.Lock()
-		f, wait := c.draw(c.now())
-		c.mu.Unlock()
-		if f != nil {
+		f, wait := c.next(sent)
+		if sent = f != nil; sent {
 			c.launch(f)
 			continue
 		}
@@ -240,6 +279,21 @@ func (c *committer) run(stop <-chan struct{}) {
 
 // noTimer says that there is nothing to do unless woken.
 const noTimer = time.Duration(math.MaxInt64)
+
+// next returns what run is to send, or how long there is nothing to do unless woken. sent says that run has sent what it got last.
+func (c *committer) next(sent bool) (*flight, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sent {
+		c.sending = false
+	}
+	if c.sending {
+		return nil, noTimer // the caller that sends wakes run
+	}
+	f, wait := c.draw(c.now())
+	c.sending = f != nil
+	return f, wait
+}
 
 // draw takes the next flight, or says how long there is nothing to do unless woken.
 func (c *committer) draw(now time.Time) (*flight, time.Duration) {
@@ -289,7 +343,7 @@ func (c *committer) wantedMode(outstanding int, now time.Time) mode {
 	if !c.atomic {
 		return pipelined
 	}
-	return c.chooser.pick(outstanding, now)
+	return c.chooser.pick(c.recentLoad(outstanding, now), now)
 }
 
 // fits reports whether the window has room for p; an empty one has room for any.
@@ -321,7 +375,7 @@ func (c *committer) group(q *queue, now time.Time) (group []*pending, events int
 // depart makes a flight of group and accounts for it.
 func (c *committer) depart(m mode, group []*pending, events, outstanding int, now time.Time) *flight {
 	if len(c.flights) == 0 {
-		c.beginFromIdle(now)
+		c.beginFromIdle(m, now)
 	}
 	c.mode, c.sampled.load = m, max(c.sampled.load, outstanding)
 	c.nextFlight++
@@ -358,7 +412,7 @@ func (c *committer) land(f *flight) {
 	}
 }
 
-// launch sends f. It may block while the connection does; its callers are bound by their own contexts.
+// launch sends f. It may block while the connection does; the callers of f that do not send are bound by their own contexts.
 func (c *committer) launch(f *flight) {
 	var err error
 	if f.mode == atomicBatch {
@@ -393,7 +447,9 @@ func (c *committer) finish(id uint64, index int, v verdict, err error) {
 		c.land(f)
 		c.fail(f, v, err)
 	}
-	wake(c.wake)
+	if c.queuedEvents > 0 {
+		wake(c.wake)
+	}
 	c.finishIfIdle()
 }
 

@@ -25,17 +25,33 @@ type deaf struct {
 
 func newDeaf(t *testing.T, change func(*Config)) *deaf {
 	t.Helper()
+	d := newIdleDeaf(change)
+	stop := make(chan struct{})
+	var loop sync.WaitGroup
+	loop.Go(func() { d.run(stop) })
+	t.Cleanup(func() { close(stop); loop.Wait() })
+	return d
+}
+
+// newIdleDeaf is newDeaf without the goroutine that sends.
+func newIdleDeaf(change func(*Config)) *deaf {
 	cfg := Config{}.withDefaults()
 	if change != nil {
 		change(&cfg)
 	}
 	d := &deaf{}
 	d.committer = newCommitter("MEWS_EVENTS", newSender(d.take, "inbox.", "batch-"), cfg, zap.NewNop())
-	stop := make(chan struct{})
-	var loop sync.WaitGroup
-	loop.Go(func() { d.run(stop) })
-	t.Cleanup(func() { close(stop); loop.Wait() })
 	return d
+}
+
+// queued waits until n events are in the queue.
+func (d *deaf) queued(t *testing.T, n int) {
+	t.Helper()
+	natstest.Eventually(t, fmt.Sprintf("%d queued events", n), func() bool {
+		d.committer.mu.Lock()
+		defer d.committer.mu.Unlock()
+		return d.queuedEvents == n
+	})
 }
 
 func (d *deaf) take(m *nats.Msg) error {
@@ -101,11 +117,7 @@ func TestFullQueueAnswersAtOnce(t *testing.T) {
 	for i := range 5 {
 		waiting.Go(func() { _ = d.publish(ctx, messages(fmt.Sprint("queued", i), 2)) })
 	}
-	natstest.Eventually(t, "10 queued events", func() bool {
-		d.committer.mu.Lock()
-		defer d.committer.mu.Unlock()
-		return d.queuedEvents == 10
-	})
+	d.queued(t, 10)
 	if err := d.publish(ctx, messages("more", 1)); !errors.Is(err, schema.ErrOverloaded) {
 		t.Errorf("error is %v, want ErrOverloaded", err)
 	}
@@ -172,7 +184,7 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 		return d.fresh.peek() != nil
 	})
 	d.committer.mu.Lock()
-	d.chooser.observe(pipelined, minWindow+2, 1, time.Second, 0, false) // one event a second
+	d.chooser.observe(pipelined, minWindow+2, 1, time.Second, 0, exact) // one event a second
 	d.committer.mu.Unlock()
 	if err := d.admit(within(t, time.Minute)); err != nil {
 		t.Errorf("before the first has waited: %v", err)
@@ -188,6 +200,109 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	}
 	if err := d.admit(within(t, time.Hour)); err != nil {
 		t.Errorf("with an hour to go: %v", err)
+	}
+}
+
+// TestALoneWebhookIsSentByItsCaller has no goroutine that sends for others: what waits stays.
+func TestALoneWebhookIsSentByItsCaller(t *testing.T) {
+	d := newIdleDeaf(nil)
+	ctx, giveUp := context.WithCancel(context.Background())
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer giveUp()
+	begin := func(msgs []schema.Message) <-chan error {
+		done := make(chan error, 1)
+		waiting.Go(func() { done <- d.publish(ctx, msgs) })
+		return done
+	}
+	lone := begin(messages("lone", 2))
+	sent := d.taken(t, 2)
+	neighbour := begin(messages("neighbour", 1))
+	d.queued(t, 1)
+	for _, m := range sent {
+		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1}`)
+	}
+	if err := <-lone; err != nil {
+		t.Error(err)
+	}
+	late := begin(messages("late", 1)) // it must not overtake its neighbour
+	d.queued(t, 2)
+	f, _ := d.next(false)
+	d.launch(f)
+	f2, _ := d.next(true)
+	d.launch(f2)
+	for _, m := range d.taken(t, 4)[2:] {
+		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1}`)
+	}
+	if err := errors.Join(<-neighbour, <-late); err != nil {
+		t.Error(err)
+	}
+	d.next(true)
+	big := messages("big", 1)
+	big[0].Data = make([]byte, maxDirectBytes)
+	begin(big) // it would be written, which can block
+	d.queued(t, 1)
+	hasty := newIdleDeaf(nil)
+	soon, cancel := context.WithTimeout(ctx, flushTimeout) // a write that blocks would keep it for too long
+	defer cancel()
+	waiting.Go(func() { _ = hasty.publish(soon, messages("hasty", 1)) })
+	hasty.queued(t, 1)
+}
+
+// TestAPanicOfACallerIsNotTheOthers has the sending of a lone webhook panic, which the bridge recovers from.
+func TestAPanicOfACallerIsNotTheOthers(t *testing.T) {
+	d := newDeaf(t, nil)
+	take := d.send.publish
+	d.send.publish = func(*nats.Msg) error { panic("in nats.go") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed")
+			}
+		}()
+		_ = d.publish(t.Context(), messages("panics", 1))
+	}()
+	d.send.publish = take
+	done := make(chan error, 1)
+	go func() { done <- d.publish(t.Context(), messages("next", 1)) }()
+	d.answer(t, d.taken(t, 1)[0], `{"stream":"MEWS_EVENTS","seq":1}`)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(d.flights) > 0 || d.flightEvents > 0 || d.flightBytes > 0 {
+		t.Errorf("%d flights are left of %d events and %d bytes", len(d.flights), d.flightEvents, d.flightBytes)
+	}
+}
+
+// TestOneSendsAtATime has the connection block while a caller sends, and another webhook come.
+func TestOneSendsAtATime(t *testing.T) {
+	d := newDeaf(t, nil)
+	blocked, unblock := make(chan struct{}, 1), make(chan struct{})
+	take := d.send.publish
+	d.send.publish = func(m *nats.Msg) error {
+		select {
+		case blocked <- struct{}{}: // the first
+			<-unblock
+		default:
+		}
+		return take(m)
+	}
+	results := make(chan error, 2)
+	go func() { results <- d.publish(t.Context(), messages("first", 1)) }()
+	natstest.Eventually(t, "the first webhook to be sent", func() bool { return len(blocked) == 1 })
+	go func() { results <- d.publish(t.Context(), messages("second", 1)) }()
+	d.queued(t, 1)
+	natstest.Eventually(t, "the second to find that another sends", func() bool { return len(d.wake) == 0 })
+	if f, _ := d.next(false); f != nil {
+		t.Error("two would send at a time")
+	}
+	d.queued(t, 1)
+	close(unblock)
+	for _, m := range d.taken(t, 2) {
+		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1}`)
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -277,117 +392,6 @@ func TestReadAck(t *testing.T) {
 	}
 }
 
-func TestChooserPrefersWhatWasFaster(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
-	const load = 100
-	if got := c.pick(load, now); got != atomicBatch {
-		t.Fatalf("first pick under load is %d", got)
-	}
-	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
-	now = now.Add(exploreUnseenFor)
-	if got := c.pick(load, now); got != pipelined {
-		t.Fatal("the other mode is not tried")
-	}
-	c.observe(pipelined, load, 5_000, time.Second, 0, false)
-	now = now.Add(exploreUnseenFor)
-	if got := c.pick(load, now); got != atomicBatch {
-		t.Error("the slower mode is picked")
-	}
-	if got := c.pick(1, now); got != pipelined {
-		t.Error("a lone event begins as a batch")
-	}
-	for range 20 { // the server changes: batches become slow
-		c.observe(atomicBatch, load, 1_000, time.Second, 0, false)
-	}
-	if got := c.pick(load, now.Add(2*exploreLast)); got != pipelined {
-		t.Error("the mode that became slower is still picked")
-	}
-}
-
-func TestChooserLooksAgainEverMoreRarely(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
-	const load = 100
-	c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
-	c.observe(pipelined, load, 5_000, time.Second, 0, false)
-	explored := 0
-	for range 600 { // ten minutes
-		now = now.Add(time.Second)
-		if c.pick(load, now) == pipelined {
-			explored++
-		}
-	}
-	if explored < 5 || explored > 20 {
-		t.Errorf("explored %d times in ten minutes", explored)
-	}
-}
-
-// TestChooserForgetsABadStart has batches store little while everything is still cold, and then, looked at again, three times what plain
-// publishes do.
-func TestChooserForgetsABadStart(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
-	const load = 100
-	c.observe(atomicBatch, load, 500, 200*time.Millisecond, 0, false)
-	c.observe(pipelined, load, 1_000, 200*time.Millisecond, 0, false)
-	if got := c.pick(load, now); got != pipelined {
-		t.Fatalf("picked %d, the slower mode", got)
-	}
-	if got := c.pick(load, now.Add(exploreClear)); got != atomicBatch {
-		t.Fatal("batches are not looked at again")
-	}
-	for range exploreSamples {
-		c.observe(atomicBatch, load, 150, 10*time.Millisecond, 0, false)
-	}
-	if got := c.pick(load, now.Add(exploreClear)); got != atomicBatch {
-		t.Error("the start counts for more than what batches store now")
-	}
-}
-
-// TestChooserDoubtsASingleCommit has the one batch that was tried take ten times as long as usual.
-func TestChooserDoubtsASingleCommit(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
-	const load, more = 100, 150
-	c.observe(atomicBatch, load, 50, 22*time.Millisecond, 0, false)
-	for range exploreSamples {
-		c.observe(pipelined, load, 125, 20*time.Millisecond, 0, false)
-	}
-	if got := c.pick(more, now); got != atomicBatch {
-		t.Error("batches are not tried under more load")
-	}
-	if got := c.pick(load, now); got != pipelined {
-		t.Errorf("picked %d, the slower mode as far as is known", got)
-	}
-	if got := c.pick(load, now.Add(exploreFirst)); got != atomicBatch {
-		t.Error("batches are not looked at again soon")
-	}
-}
-
-// TestChooserDoesNotLookForEver has the load pass through classes so fast that no sample is taken under them: each draw of the
-// queue would begin another look, and the modes would change all the time.
-func TestChooserDoesNotLookForEver(t *testing.T) {
-	var c chooser
-	const passing, steady, most = 20, 100, 150
-	c.observe(atomicBatch, steady, 15_000, time.Second, 0, false)
-	c.observe(pipelined, steady, 5_000, time.Second, 0, false)
-	c.observe(atomicBatch, passing, 3_000, time.Second, 0, false)
-	now := time.Unix(0, 0)
-	draws, plain := 0, 0
-	for end := now.Add(10 * time.Second); now.Before(end); now = now.Add(10 * time.Millisecond) {
-		for _, events := range []int{passing, most, steady} {
-			draws++
-			if c.pick(events, now) == pipelined {
-				plain++
-			}
-		}
-	}
-	if plain == 0 || plain > draws/50 {
-		t.Errorf("%d of %d draws were plain publishes, which store a third", plain, draws)
-	}
-}
-
 // TestNothingOvertakesWhatWasRefusedInABatch refuses a batch for a duplicate while the next one is under way and more waits. Under
 // constant load there is always more: the refused webhook has to come first, or its time runs out.
 func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
@@ -422,102 +426,6 @@ func TestNothingOvertakesWhatWasRefusedInABatch(t *testing.T) {
 		if err := <-results; err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-// TestChooserInfersFromItsNeighbours spares a load the mode that is clearly slower where it should do better.
-func TestChooserInfersFromItsNeighbours(t *testing.T) {
-	now := time.Unix(0, 0)
-	const little, load, much = 4, 100, 2000
-	for _, test := range []struct {
-		name         string
-		batch, plain int
-		events       int
-		want         mode
-	}{
-		{"batches are slow", 5_000, 50_000, little, pipelined},
-		{"batches are fast", 50_000, 5_000, much, atomicBatch},
-	} {
-		var c chooser
-		for range exploreSamples {
-			c.observe(atomicBatch, load, test.batch, time.Second, 0, false)
-			c.observe(pipelined, load, test.plain, time.Second, 0, false)
-		}
-		for range 100 {
-			if got := c.pick(test.events, now); got != test.want {
-				t.Errorf("%s: picked %d", test.name, got)
-			}
-		}
-		if c.expect(test.events, true) != 0 {
-			t.Errorf("%s: a time is expected of a load not seen yet", test.name)
-		}
-		if got := c.pick(test.events, now.Add(2*exploreLast)); got == test.want {
-			t.Errorf("%s: the other mode is never tried", test.name)
-		}
-	}
-	var c chooser // nearly alike: nothing follows for the neighbours
-	for range exploreSamples {
-		c.observe(atomicBatch, load, 50_000, time.Second, 0, false)
-		c.observe(pipelined, load, 40_000, time.Second, 0, false)
-	}
-	c.observe(pipelined, much, 40_000, time.Second, 0, false)
-	if got := c.pick(much, now); got != atomicBatch {
-		t.Error("batches are not tried under more load")
-	}
-}
-
-// TestChooserDoesNotWaver has batches taken only when they are clearly faster, and kept while they are faster at all: they cost the server
-// more than their rate shows, and each change waits for what is under way.
-func TestChooserDoesNotWaver(t *testing.T) {
-	var c chooser
-	const load = 100
-	now := time.Unix(0, 0)
-	c.observe(pipelined, load, 50_000, time.Second, 0, false)
-	for _, step := range []struct {
-		batches int // stored each second, where plain publishes store 50,000
-		want    mode
-	}{{52_000, pipelined}, {56_000, pipelined}, {65_000, atomicBatch}, {56_000, atomicBatch}, {51_000, pipelined}, {56_000, pipelined}} {
-		for range 20 {
-			c.observe(atomicBatch, load, step.batches, time.Second, 0, false)
-		}
-		if got := c.pick(load, now); got != step.want {
-			t.Errorf("with %d by batches and 50,000 plain: picked %d, want %d", step.batches, got, step.want)
-		}
-	}
-}
-
-// TestChooserCountsThePauses compares the modes by what they store in a time, pauses included, and expects of a queue, which leaves none, what
-// they store when busy.
-func TestChooserCountsThePauses(t *testing.T) {
-	var c chooser
-	const load = 100
-	now := time.Unix(0, 0)
-	for range 20 {
-		c.observe(atomicBatch, load, 80, time.Millisecond, time.Millisecond, false)
-		c.observe(pipelined, load, 50, time.Millisecond, 0, false)
-	}
-	if got := c.pick(load, now); got != pipelined {
-		t.Error("batches were taken that store less in a time")
-	}
-	if got, want := c.expect(80, true), time.Millisecond; got != want {
-		t.Errorf("80 events are expected to take %v, want %v", got, want)
-	}
-}
-
-// TestChooserExpectsTheBetterOfTwoRates takes a first burst of plain acknowledgements for a good rate, and then sees the real one. Until it
-// has changed back, no webhook is to be refused for the slower way's time.
-func TestChooserExpectsTheBetterOfTwoRates(t *testing.T) {
-	var c chooser
-	const load = 60_000
-	c.observe(atomicBatch, load, 3_000, 100*time.Millisecond, 0, false)
-	c.observe(pipelined, load, 500, 10*time.Millisecond, 0, false) // as if 50,000 each second
-	c.observe(pipelined, load, 500, 10*time.Millisecond, 0, false)
-	c.observe(pipelined, load, 30, 15*time.Millisecond, 0, false)
-	if m, sure := c.faster(loadClass(load)); !sure || m != pipelined {
-		t.Fatal("the first burst did not make plain publishes the faster way")
-	}
-	if got, atMost := c.expect(load, true), 2*time.Second; got == 0 || got > atMost {
-		t.Errorf("expected %v, at most %v at the rate of batches", got, atMost)
 	}
 }
 

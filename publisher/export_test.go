@@ -26,8 +26,8 @@ func (c *committer) prefer(m mode) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for load := 1; load < 2048; load *= 2 {
-		c.chooser.observe(m, load, 1_000_000, time.Second, 0, false)
-		c.chooser.observe(m.other(), load, 1, time.Second, 0, false)
+		c.chooser.observe(m, load, 1_000_000, time.Second, 0, exact)
+		c.chooser.observe(m.other(), load, 1, time.Second, 0, exact)
 	}
 	for class := range loadClasses {
 		c.chooser.classes[class].next = time.Now().Add(time.Hour)

@@ -64,9 +64,9 @@ const (
 )
 
 // sender writes messages to the connection. It reuses one header map and one message, which nats.go
-// encodes before PublishMsg returns; so it belongs to one goroutine. The batch
+// encodes before PublishMsg returns; so one goroutine at a time may use it. The batch
 // publisher of github.com/synadia-io/orbit.go (jetstreamext) copies the headers of each message, waits for an answer to the first unless told
-// otherwise, and blocks its caller until the commit is answered; here one goroutine sends, and the answers of all flights come by one inbox.
+// otherwise, and blocks its caller until the commit is answered; here nobody waits to send the next, and the answers of all flights come by one inbox.
 type sender struct {
 	publish func(*nats.Msg) error
 	inbox   string // replies go to inbox + what parseReply reads

@@ -149,8 +149,9 @@ func (p *Publisher) Start(ctx context.Context) error {
 
 // Publish stores msgs and returns nil when every one of them is acknowledged by its stream. Otherwise the
 // error wraps one of schema.Err…, and any of the messages may be stored or not: sending them again with the same
-// ids within the duplicate window stores none twice. It returns when ctx ends at the latest; ctx needs a
-// deadline. Within it, what NATS did not take because of a lost connection or a change of leader is sent again.
+// ids within the duplicate window stores none twice. It returns when ctx ends, which needs a deadline; a write that blocks beyond that
+// keeps it until the connection is given up, 2 s at most. Within ctx, what NATS did not take because of a lost connection or a change of
+// leader is sent again.
 // msgs and their data must not change until it returns and, when it returns an error, not after that either.
 func (p *Publisher) Publish(ctx context.Context, msgs []schema.Message) error {
 	if len(msgs) == 0 {

@@ -18,24 +18,41 @@ type sample struct {
 	since    time.Time
 	fromIdle bool          // nothing was under way then
 	idle     time.Duration // and nothing had been for so long; 0 when for longer than idleLongest
+	first    bool          // the mode was another a moment before
 	stored   int           // events stored since
+	before   int           // most events outstanding in the time of the sample before; 0 when it ended longer than idleLongest ago
 	load     int           // most events outstanding since
 	flying   int           // most events under way since
 }
 
-// beginFromIdle begins to measure when the first flight departs. The sample before it has ended with the last landing.
-func (c *committer) beginFromIdle(now time.Time) {
-	idle := now.Sub(c.sampled.since)
-	if idle > idleLongest {
-		idle = 0
-	}
+// beginFromIdle begins to measure when the first flight departs in mode m. The sample before it has ended with the last landing.
+func (c *committer) beginFromIdle(m mode, now time.Time) {
+	last, rested := c.sampled, c.restedLong(now)
 	c.beginSample(now)
-	c.sampled.idle = idle
+	c.sampled.before = 0
+	if !rested {
+		c.sampled.idle, c.sampled.before = now.Sub(last.since), max(last.before, last.load)
+		c.sampled.first = last.first || m != c.mode
+	}
+}
+
+// restedLong reports whether nothing is under way, nor was when the last sample ended, longer than idleLongest ago.
+func (c *committer) restedLong(now time.Time) bool {
+	return len(c.flights) == 0 && now.Sub(c.sampled.since) > idleLongest
+}
+
+// recentLoad returns how many events are outstanding, or were a moment ago: what lands leaves few behind until its senders have sent the
+// next, and for so few the other mode may be the faster one.
+func (c *committer) recentLoad(outstanding int, now time.Time) int {
+	if c.restedLong(now) {
+		return outstanding
+	}
+	return max(outstanding, c.sampled.load, c.sampled.before)
 }
 
 // beginSample begins to measure anew.
 func (c *committer) beginSample(now time.Time) {
-	c.sampled = sample{since: now, fromIdle: len(c.flights) == 0, load: c.queuedEvents + c.flightEvents, flying: c.flightEvents}
+	c.sampled = sample{since: now, fromIdle: len(c.flights) == 0, before: c.sampled.load, load: c.queuedEvents + c.flightEvents, flying: c.flightEvents}
 }
 
 // takeSample measures how fast the mode in use is while something is under way. What is under way has to have turned over once:
@@ -48,12 +65,16 @@ func (c *committer) takeSample(f *flight, now time.Time) {
 	if busy <= 0 || len(c.flights) > 0 && busy < sampleLongest && (busy < sampleTime || s.stored < s.flying) || !turned {
 		return
 	}
-	limited := false
+	is := exact
 	if f.mode == pipelined {
 		before := c.window
 		c.window = min(max(int(perSecond(float64(s.stored), busy)*windowTime.Seconds()), minWindow), maxWindow)
-		limited = c.window > before+before/2
+		if c.window > before+before/2 {
+			is = atLeast
+		}
+	} else if s.first {
+		is = atMost
 	}
-	c.chooser.observe(f.mode, s.load, s.stored, busy, s.idle, limited)
+	c.chooser.observe(f.mode, s.load, s.stored, busy, s.idle, is)
 	c.beginSample(now)
 }
