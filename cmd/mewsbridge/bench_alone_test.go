@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -54,9 +53,4 @@ func soloMedian(b *testing.B, h http.Handler) time.Duration {
 	s := httptest.NewServer(h)
 	defer s.Close()
 	return median(sendSolo(b, s))
-}
-
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	return all[len(all)/2]
 }

@@ -50,12 +50,7 @@ func BenchmarkIngest(b *testing.B) {
 				for _, handler := range []string{"bridge", "plain", "pipelined", "echo"} {
 					name := fmt.Sprintf("events=%d/conns=%d/%s", cell.events, cell.conns, handler)
 					b.Run(name, func(b *testing.B) {
-						servers := []*natstest.Server{}
-						if nats.replicas == 1 {
-							servers = append(servers, natstest.Start(b, nats.options...))
-						} else {
-							servers = natstest.Cluster(b, nats.replicas, nats.options...)
-						}
+						servers := benchServers(b, nats.replicas, nats.options)
 						if raw == 0 {
 							raw = rawRate(b, servers, nats.replicas)
 						}
