@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -51,7 +52,10 @@ type Proxy struct {
 }
 
 // link is one client's connection and its continuation to the server.
-type link struct{ client, server net.Conn }
+type link struct {
+	client, server net.Conn
+	ending         atomic.Bool // nothing more gets through in either direction
+}
 
 func (l *link) close() {
 	_ = l.client.Close() // either may be closed already
@@ -165,15 +169,15 @@ func (p *Proxy) connect(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	l := &link{client, server}
+	l := &link{client: client, server: server}
 	defer l.close()
 	if !p.add(l) {
 		return
 	}
 	defer p.remove(l)
 	var directions sync.WaitGroup
-	directions.Go(func() { defer l.close(); p.carry(server, client, true) })
-	directions.Go(func() { defer l.close(); p.carry(client, server, false) })
+	directions.Go(func() { defer l.close(); p.carry(l, server, client, true) })
+	directions.Go(func() { defer l.close(); p.carry(l, client, server, false) })
 	directions.Wait()
 }
 
@@ -196,7 +200,7 @@ func (p *Proxy) remove(l *link) {
 // errCut ends a direction at a frame's fate.
 var errCut = errors.New("cut")
 
-func (p *Proxy) carry(to io.Writer, from io.Reader, toServer bool) {
+func (p *Proxy) carry(l *link, to io.Writer, from io.Reader, toServer bool) {
 	r := bufio.NewReader(from)
 	for {
 		raw, frame, err := readFrame(r, toServer)
@@ -204,7 +208,7 @@ func (p *Proxy) carry(to io.Writer, from io.Reader, toServer bool) {
 			return
 		}
 		p.awaitFlow()
-		if err := p.pass(to, raw, frame); err != nil {
+		if err := p.pass(l, to, raw, frame); err != nil {
 			return
 		}
 	}
@@ -220,7 +224,10 @@ func (p *Proxy) awaitFlow() {
 }
 
 // pass gives raw its fate. frame is nil for what is no message.
-func (p *Proxy) pass(to io.Writer, raw []byte, frame *Frame) error {
+func (p *Proxy) pass(l *link, to io.Writer, raw []byte, frame *Frame) error {
+	if l.ending.Load() {
+		return nil
+	}
 	fate := Pass
 	p.mu.Lock()
 	judge := p.judge
@@ -235,6 +242,9 @@ func (p *Proxy) pass(to io.Writer, raw []byte, frame *Frame) error {
 		return errCut
 	case HalfCut:
 		raw = raw[:len(raw)/2]
+	}
+	if fate == PassCut || fate == HalfCut {
+		l.ending.Store(true) // an answer to it could be faster than the end of the connection
 	}
 	if _, err := to.Write(raw); err != nil {
 		return err
