@@ -23,8 +23,10 @@ func TestFailoverToStandby(t *testing.T) {
 	if strings.Contains(out, "503") {
 		t.Errorf("attempts failed:\n%s", out)
 	}
-	_, metrics := get(t, p.admin+"/metrics")
-	contains(t, metrics, `mewsbridge_webhooks_total{endpoint="mews",kind="general",outcome="failed-over",status="307"} 50`)
+	natstest.Eventually(t, "the webhooks to be counted", func() bool { // just after they are answered
+		_, metrics := get(t, p.admin+"/metrics")
+		return strings.Contains(metrics, `mewsbridge_webhooks_total{endpoint="mews",kind="general",outcome="failed-over",status="307"} 50`)
+	})
 
 	natstest.Restart(t, s)
 	natstest.Eventually(t, "readiness again", func() bool { status, _ := get(t, p.admin+"/readyz"); return status == 200 })
