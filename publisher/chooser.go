@@ -41,7 +41,6 @@ type chooser struct {
 	left      int       // samples that it still takes
 	until     time.Time // its end
 	latest    time.Time // its end when no sample counts until then
-	counted   bool      // one has
 	again     time.Time // its beginning, when it is one of what is known
 	rested    time.Time // when what is known may be looked at again
 }
@@ -103,9 +102,12 @@ func (r *loadRates) throughput(m mode) float64 { return r.seen[m].throughput() }
 
 func (r *loadRates) known() bool { return r.rate(atomicBatch) > 0 && r.rate(pipelined) > 0 }
 
+// samples returns how many were taken of the mode of which fewer were.
+func (r *loadRates) samples() int { return min(r.seen[pipelined].samples, r.seen[atomicBatch].samples) }
+
 // clearly reports whether m is known to be much faster than the other mode, and not by a single commit.
 func (r *loadRates) clearly(m mode) bool {
-	return min(r.seen[m].samples, r.seen[m.other()].samples) >= exploreSamples && r.throughput(m) > clearFactor*r.throughput(m.other())
+	return r.samples() >= exploreSamples && r.throughput(m) > clearFactor*r.throughput(m.other())
 }
 
 // loadClass groups outstanding events: 1, 2 to 5, 6 to 23, 24 to 95, 96 to 383, 384 and more. The borders are away from the powers of
@@ -155,8 +157,7 @@ func (c *chooser) faster(class int) (m mode, sure bool) {
 // inferred returns the mode that is the faster one under a class of load because it is under more load, or under less.
 func (c *chooser) inferred(class int) (m mode, ok bool) {
 	for more := class + 1; more < loadClasses; more++ {
-		r := &c.classes[more]
-		if min(r.seen[pipelined].samples, r.seen[atomicBatch].samples) >= inferSamples && r.faster == pipelined {
+		if r := &c.classes[more]; r.samples() >= inferSamples && r.faster == pipelined {
 			return pipelined, true
 		}
 	}
@@ -223,7 +224,7 @@ func (c *chooser) explore(m mode, class int, now time.Time) mode {
 	if c.classes[class].known() {
 		lasting, c.again = exploreFor, now
 	}
-	c.exploring, c.class, c.left, c.counted = m, class, exploreSamples, false
+	c.exploring, c.class, c.left = m, class, exploreSamples
 	c.until, c.latest = now.Add(lasting), now.Add(exploreMost)
 	return m
 }
@@ -234,7 +235,7 @@ func (c *chooser) looking(class int, now time.Time) bool {
 	if c.left == 0 || class < c.class-1 || c.class+1 < class {
 		return false
 	}
-	return now.Before(c.until) || !c.counted && now.Before(c.latest)
+	return now.Before(c.until) || c.left == exploreSamples && now.Before(c.latest)
 }
 
 // endLook ends the exploration under way, and keeps the time until the next one of what is known in proportion to what this one took.
@@ -280,7 +281,7 @@ func (c *chooser) observe(m mode, load, events int, busy, idle time.Duration, is
 	if m != c.exploring || is == atLeast {
 		return
 	}
-	c.left, c.counted = c.left-1, true
+	c.left--
 	if warm && slower && class == c.class {
 		c.left = 0 // that it is the slower one is confirmed
 	}

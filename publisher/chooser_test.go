@@ -5,6 +5,24 @@ import (
 	"time"
 )
 
+// newLooking returns a chooser that knows plain publishes to be faster under these loads, and begins to look at batches under the first.
+func newLooking(t *testing.T, loads ...int) (c *chooser, now time.Time) {
+	t.Helper()
+	c, now = &chooser{}, time.Unix(0, 0)
+	for _, load := range loads {
+		for range exploreSamples {
+			c.observe(pipelined, load, 150, 10*time.Millisecond, 0, exact)
+			c.observe(atomicBatch, load, 100, 10*time.Millisecond, 0, exact)
+		}
+	}
+	c.pick(loads[0], now)
+	now = now.Add(exploreFirst)
+	if got := c.pick(loads[0], now); got != atomicBatch {
+		t.Fatal("batches are not looked at")
+	}
+	return c, now
+}
+
 func TestChooserPrefersWhatWasFaster(t *testing.T) {
 	var c chooser
 	now := time.Unix(0, 0)
@@ -99,20 +117,8 @@ func TestChooserDoubtsASingleCommit(t *testing.T) {
 
 // TestChooserEndsALookThatConfirms sees one sample of the slower mode, and no more until it has rested for a multiple of what that took.
 func TestChooserEndsALookThatConfirms(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
 	const load, less = 100, 1
-	for _, events := range []int{load, less} {
-		for range exploreSamples {
-			c.observe(pipelined, events, 150, 10*time.Millisecond, 0, exact)
-			c.observe(atomicBatch, events, 100, 10*time.Millisecond, 0, exact)
-		}
-	}
-	c.pick(load, now)
-	now = now.Add(exploreFirst)
-	if got := c.pick(load, now); got != atomicBatch {
-		t.Fatal("batches are not looked at")
-	}
+	c, now := newLooking(t, load, less)
 	const took = 25 * time.Millisecond
 	now = now.Add(took)
 	if got := c.pick(load, now); got != atomicBatch {
@@ -139,24 +145,14 @@ func TestChooserEndsALookThatConfirms(t *testing.T) {
 func TestChooserWaitsForSlowCommits(t *testing.T) {
 	const load = 100
 	for name, comes := range map[string]bool{"a sample counts": true, "none does": false} {
-		var c chooser
-		now := time.Unix(0, 0)
-		for range exploreSamples {
-			c.observe(pipelined, load, 150, 100*time.Millisecond, 0, exact)
-			c.observe(atomicBatch, load, 100, 100*time.Millisecond, 0, exact)
-		}
-		c.pick(load, now)
-		now = now.Add(exploreFirst)
-		if got := c.pick(load, now); got != atomicBatch {
-			t.Fatal("batches are not looked at")
-		}
-		c.observe(atomicBatch, load, 500, 100*time.Millisecond, 0, atMost)
+		c, now := newLooking(t, load)
+		c.observe(atomicBatch, load, 500, 10*time.Millisecond, 0, atMost)
 		if got := c.pick(load, now.Add(2*exploreFor)); got != atomicBatch {
 			t.Errorf("%s: the look ended before", name)
 		}
 		end := now.Add(exploreMost)
 		if comes {
-			c.observe(atomicBatch, load, 105, 100*time.Millisecond, 0, exact)
+			c.observe(atomicBatch, load, 105, 10*time.Millisecond, 0, exact)
 			end = now.Add(2 * exploreFor)
 		}
 		if got := c.pick(load, end); got != pipelined {
@@ -167,18 +163,8 @@ func TestChooserWaitsForSlowCommits(t *testing.T) {
 
 // TestChooserRestsNoLongerThanALookCanTake has the load end in the middle of a look, and come back an hour later.
 func TestChooserRestsNoLongerThanALookCanTake(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
 	const load = 100
-	for range exploreSamples {
-		c.observe(pipelined, load, 150, 10*time.Millisecond, 0, exact)
-		c.observe(atomicBatch, load, 100, 10*time.Millisecond, 0, exact)
-	}
-	c.pick(load, now)
-	now = now.Add(exploreFirst)
-	if got := c.pick(load, now); got != atomicBatch {
-		t.Fatal("batches are not looked at")
-	}
+	c, now := newLooking(t, load)
 	now = now.Add(time.Hour)
 	if got := c.pick(load, now); got != pipelined {
 		t.Error("the look goes on after an hour")
@@ -190,18 +176,8 @@ func TestChooserRestsNoLongerThanALookCanTake(t *testing.T) {
 
 // TestChooserDoesNotTrustAFullQueue changes to batches while a queue has filled that is larger than any that follows.
 func TestChooserDoesNotTrustAFullQueue(t *testing.T) {
-	var c chooser
-	now := time.Unix(0, 0)
 	const load = 100
-	for range exploreSamples {
-		c.observe(pipelined, load, 150, 10*time.Millisecond, 0, exact)
-		c.observe(atomicBatch, load, 100, 10*time.Millisecond, 0, exact)
-	}
-	c.pick(load, now)
-	now = now.Add(exploreFirst)
-	if got := c.pick(load, now); got != atomicBatch {
-		t.Fatal("batches are not looked at")
-	}
+	c, now := newLooking(t, load)
 	c.observe(atomicBatch, load, 500, 20*time.Millisecond, 0, atMost)
 	if c.classes[loadClass(load)].faster != pipelined {
 		t.Error("batches count as faster for a queue that had filled")

@@ -149,15 +149,19 @@ func (c *committer) sendDirect(f *flight, p *pending) {
 			_ = c.giveUp(p)
 		}
 		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.sending = false
-		waiting := c.queuedEvents > 0
-		c.mu.Unlock()
-		if waiting {
-			wake(c.wake)
-		}
+		c.wakeForQueue()
 	}()
 	c.launch(f)
 	returned = true
+}
+
+// wakeForQueue wakes run when it may have something to send.
+func (c *committer) wakeForQueue() {
+	if c.queuedEvents > 0 {
+		wake(c.wake)
+	}
 }
 
 // admit says at once that a webhook that arrives now could not be stored before ctx ends.
@@ -447,9 +451,7 @@ func (c *committer) finish(id uint64, index int, v verdict, err error) {
 		c.land(f)
 		c.fail(f, v, err)
 	}
-	if c.queuedEvents > 0 {
-		wake(c.wake)
-	}
+	c.wakeForQueue()
 	c.finishIfIdle()
 }
 
