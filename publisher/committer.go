@@ -125,9 +125,10 @@ func (c *committer) enqueue(p *pending) (*flight, error) {
 	c.queuedEvents += len(p.msgs)
 	c.queuedBytes += p.bytes
 	p.landings = c.landings
-	if now, events := c.now(), len(p.msgs); direct && c.wantedMode(events, now) == pipelined {
+	c.sampled.load = max(c.sampled.load, c.outstanding())
+	if now := c.now(); direct && c.wantedMode(now) == pipelined {
 		c.sending = true
-		return c.depart(pipelined, []*pending{p}, events, events, now), nil
+		return c.depart(pipelined, []*pending{p}, len(p.msgs), now), nil
 	}
 	c.fresh.push(p)
 	return nil, nil
@@ -217,6 +218,7 @@ func (c *committer) giveUp(p *pending) error {
 	}
 	if p.flight == nil {
 		c.unqueue(p)
+		c.sampled.held = c.sampled.held && c.queuedEvents > 0
 	} else if p.flight.alive--; p.flight.alive == 0 {
 		c.land(p.flight)
 	}
@@ -301,14 +303,13 @@ func (c *committer) next(sent bool) (*flight, time.Duration) {
 
 // draw takes the next flight, or says how long there is nothing to do unless woken.
 func (c *committer) draw(now time.Time) (*flight, time.Duration) {
-	outstanding := c.queuedEvents + c.flightEvents
 	if p := c.alone.peek(); p != nil {
 		// It has been refused once already. Nothing overtakes it: under constant load the window would never have room.
 		if !c.fits(p) {
 			return nil, noTimer
 		}
 		c.alone.pop()
-		return c.depart(pipelined, []*pending{p}, len(p.left()), outstanding, now), 0
+		return c.depart(pipelined, []*pending{p}, len(p.left()), now), 0
 	}
 	q, wait := &c.again, noTimer
 	if p := q.peek(); p == nil || p.due.After(now) {
@@ -320,7 +321,7 @@ func (c *committer) draw(now time.Time) (*flight, time.Duration) {
 	if q.peek() == nil {
 		return nil, wait
 	}
-	wanted := c.wantedMode(outstanding, now)
+	wanted := c.wantedMode(now)
 	if len(c.flights) > 0 && wanted != c.mode {
 		return nil, wait // the other mode begins when what is under way has landed
 	}
@@ -329,26 +330,29 @@ func (c *committer) draw(now time.Time) (*flight, time.Duration) {
 			return nil, wait
 		}
 		group, events := c.group(q, now)
-		return c.depart(atomicBatch, group, events, outstanding, now), 0
+		return c.depart(atomicBatch, group, events, now), 0
 	}
 	p := q.peek()
 	if !c.fits(p) {
 		return nil, wait
 	}
 	q.pop()
-	return c.depart(pipelined, []*pending{p}, len(p.left()), outstanding, now), 0
+	return c.depart(pipelined, []*pending{p}, len(p.left()), now), 0
 }
 
 // overlapPays reports whether a second batch is worth its fixed cost, to be staged while the first is committed: as much has to wait as
 // is under way.
 func (c *committer) overlapPays() bool { return c.queuedEvents >= max(c.flightEvents, worthOverlap) }
 
-func (c *committer) wantedMode(outstanding int, now time.Time) mode {
+func (c *committer) wantedMode(now time.Time) mode {
 	if !c.atomic {
 		return pipelined
 	}
-	return c.chooser.pick(c.recentLoad(outstanding, now), now)
+	return c.chooser.pick(c.recentLoad(now), now)
 }
+
+// outstanding returns how many events wait or are under way.
+func (c *committer) outstanding() int { return c.queuedEvents + c.flightEvents }
 
 // fits reports whether the window has room for p; an empty one has room for any.
 func (c *committer) fits(p *pending) bool {
@@ -377,11 +381,11 @@ func (c *committer) group(q *queue, now time.Time) (group []*pending, events int
 }
 
 // depart makes a flight of group and accounts for it.
-func (c *committer) depart(m mode, group []*pending, events, outstanding int, now time.Time) *flight {
-	if len(c.flights) == 0 {
+func (c *committer) depart(m mode, group []*pending, events int, now time.Time) *flight {
+	if len(c.flights) == 0 && !(c.sampled.held && m == c.mode) {
 		c.beginFromIdle(m, now)
 	}
-	c.mode, c.sampled.load = m, max(c.sampled.load, outstanding)
+	c.mode, c.sampled.held = m, false
 	c.nextFlight++
 	f := &flight{id: c.nextFlight, mode: m, group: group, alive: len(group), events: events}
 	for _, p := range group {
