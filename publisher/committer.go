@@ -27,8 +27,8 @@ const (
 )
 
 // committer makes the webhooks of one stream durable. Publish puts each on the queue; one goroutine, run,
-// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete. A small webhook that finds
-// nothing waiting or under way is sent by its caller, which spares it a change of goroutine.
+// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete. A small webhook that goes by plain
+// publishes and finds none waiting is sent by its caller, which spares it a change of goroutine.
 //
 // Nothing waits for a timer: when nothing is under way the next webhook goes at once, and what arrives
 // while a commit is under way goes together in the next one.
@@ -134,12 +134,14 @@ func (c *committer) enqueue(p *pending) (*flight, error) {
 	return nil, nil
 }
 
-// mayGoDirect reports whether p's caller may send p: it would overtake nothing, fits into what nats.go buffers, and has time enough for a write
-// that blocks all the same, because another stream's messages fill the buffer.
+// mayGoDirect reports whether p's caller may send p by plain publishes: none overtakes another, nor goes beside a batch; it fits into what
+// nats.go buffers; and there is time enough for a write that blocks all the same, because other messages fill the buffer.
 func (c *committer) mayGoDirect(p *pending) bool {
+	if c.sending || c.queuedEvents > 0 || c.batches > 0 || !c.fits(p) || p.bytes > maxDirectBytes {
+		return false
+	}
 	deadline, bounded := p.ctx.Deadline()
-	return c.queuedEvents == 0 && len(c.flights) == 0 && !c.sending && p.bytes <= maxDirectBytes &&
-		(!bounded || deadline.Sub(p.arrived) > flushTimeout)
+	return !bounded || deadline.Sub(p.arrived) > flushTimeout
 }
 
 // sendDirect sends p on its caller's goroutine, lets others send, and wakes run when more has come meanwhile.

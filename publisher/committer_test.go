@@ -203,8 +203,9 @@ func TestADeadlineThatCannotBeMetAnswersAtOnce(t *testing.T) {
 	}
 }
 
-// TestALoneWebhookIsSentByItsCaller has no goroutine that sends for others: what waits stays.
-func TestALoneWebhookIsSentByItsCaller(t *testing.T) {
+// TestAWebhookIsSentByItsCaller has no goroutine that sends for others: what waits stays.
+func TestAWebhookIsSentByItsCaller(t *testing.T) {
+	const ack = `{"stream":"MEWS_EVENTS","seq":1}`
 	d := newIdleDeaf(nil)
 	ctx, giveUp := context.WithCancel(context.Background())
 	var waiting sync.WaitGroup
@@ -216,25 +217,33 @@ func TestALoneWebhookIsSentByItsCaller(t *testing.T) {
 		return done
 	}
 	lone := begin(messages("lone", 2))
-	sent := d.taken(t, 2)
+	d.taken(t, 2)
+	natstest.Eventually(t, "its caller to have sent it", func() bool {
+		d.committer.mu.Lock()
+		defer d.committer.mu.Unlock()
+		return !d.sending
+	})
 	neighbour := begin(messages("neighbour", 1))
-	d.queued(t, 1)
+	sent := d.taken(t, 3)
+	wide := begin(messages("wide", minWindow)) // more than the window has room for
+	d.queued(t, minWindow)
+	late := begin(messages("late", 1)) // it must not overtake the wide one
+	d.queued(t, minWindow+1)
 	for _, m := range sent {
-		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1}`)
+		d.answer(t, m, ack)
 	}
-	if err := <-lone; err != nil {
+	if err := errors.Join(<-lone, <-neighbour); err != nil {
 		t.Error(err)
 	}
-	late := begin(messages("late", 1)) // it must not overtake its neighbour
-	d.queued(t, 2)
-	f, _ := d.next(false)
-	d.launch(f)
-	f2, _ := d.next(true)
-	d.launch(f2)
-	for _, m := range d.taken(t, 4)[2:] {
-		d.answer(t, m, `{"stream":"MEWS_EVENTS","seq":1}`)
+	first, _ := d.next(false)
+	d.launch(first)
+	for _, m := range d.taken(t, 3+minWindow)[3:] {
+		d.answer(t, m, ack)
 	}
-	if err := errors.Join(<-neighbour, <-late); err != nil {
+	second, _ := d.next(true)
+	d.launch(second)
+	d.answer(t, d.taken(t, 4+minWindow)[3+minWindow], ack)
+	if err := errors.Join(<-wide, <-late); err != nil {
 		t.Error(err)
 	}
 	d.next(true)
@@ -249,7 +258,7 @@ func TestALoneWebhookIsSentByItsCaller(t *testing.T) {
 	hasty.queued(t, 1)
 }
 
-// TestAPanicOfACallerIsNotTheOthers has the sending of a lone webhook panic, which the bridge recovers from.
+// TestAPanicOfACallerIsNotTheOthers has the sending of a webhook panic, which the bridge recovers from.
 func TestAPanicOfACallerIsNotTheOthers(t *testing.T) {
 	d := newDeaf(t, nil)
 	take := d.send.publish

@@ -127,6 +127,16 @@ func TestTheLoadIsThatOfAllSenders(t *testing.T) {
 	}
 }
 
+// TestWhatComesWithABatchWaits has a webhook that is to go by plain publishes come while a batch is under way.
+func TestWhatComesWithABatchWaits(t *testing.T) {
+	d := newClocked()
+	d.window = maxWindow // it would have room
+	d.wait(t, many)
+	d.depart(t, atomicBatch)
+	d.chooser.classes[loadClass(many)].faster = pipelined
+	d.wait(t, 1)
+}
+
 // TestWhatIsHeldBackIsNoSample has few events under way when many arrive, which wait, for they are to go as a batch.
 func TestWhatIsHeldBackIsNoSample(t *testing.T) {
 	d := newClocked()
