@@ -21,7 +21,7 @@ func BenchmarkAlone(b *testing.B) {
 	h := benchHandler(b, "bridge", servers, 1)
 	js := natstest.JetStream(b, servers...)
 	ctx := context.Background()
-	data := make([]byte, 480)
+	data, subjects := benchMessage(b).Data, "mews"+benchSubjects(b)
 	run := 0 // the benchmark runs more than once, and ids must differ
 
 	b.Run("events=1/conns=1", func(b *testing.B) {
@@ -29,8 +29,9 @@ func BenchmarkAlone(b *testing.B) {
 		var publishes []time.Duration
 		for i := range b.N {
 			id := strconv.Itoa(run) + "-" + strconv.Itoa(i)
-			m := nats.NewMsg("mews.events.ServiceOrderUpdated.hotel." + id)
+			m := nats.NewMsg(subjects + "." + id)
 			m.Header.Set("Nats-Msg-Id", id)
+			m.Header.Set("Content-Type", "application/cloudevents+json")
 			m.Data = data
 			began := time.Now()
 			if _, err := js.PublishMsg(ctx, m); err != nil {

@@ -18,7 +18,7 @@ func BenchmarkGrowth(b *testing.B) {
 		sizes = append(sizes, 10_000_000)
 	}
 	const events, conns = 100, 32
-	const subjects = "mews.events.ServiceOrderUpdated.hotel" // below it
+	subjects := "mews" + benchSubjects(b) // below it
 	var first, firstRaw float64
 	for _, size := range sizes {
 		b.Run(fmt.Sprintf("stored=%d", size), func(b *testing.B) {

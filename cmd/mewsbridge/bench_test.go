@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,14 +141,20 @@ func plainHandler(b *testing.B, conn *nats.Conn, pipelined bool) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
-	type general struct {
-		EnterpriseID string `json:"EnterpriseId"`
-		Events       []struct {
-			Discriminator string
-			Value         struct {
-				ID string `json:"Id"`
-			}
+	type message struct {
+		EnterpriseID  string `json:"EnterpriseId"`
+		IntegrationID string `json:"IntegrationId"`
+	}
+	type event struct {
+		message
+		Discriminator string
+		Value         struct {
+			ID string `json:"Id"`
 		}
+	}
+	type general struct {
+		message
+		Events []event
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.URL.Query().Get("Token")), []byte(benchToken)) == 0 {
@@ -162,8 +169,9 @@ func plainHandler(b *testing.B, conn *nats.Conn, pipelined bool) http.Handler {
 		delivery := rand.Text()
 		var futures []jetstream.PubAckFuture
 		for i, e := range g.Events {
+			e.message = g.message
 			data, err := json.Marshal(map[string]any{
-				"specversion": "1.0", "id": delivery + "-" + strconv.Itoa(i), "source": "/mews/enterprises/" + g.EnterpriseID, "type": "com.mews." + e.Discriminator,
+				"specversion": "1.0", "id": delivery + "-" + strconv.Itoa(i), "source": "/mews/enterprises/" + g.EnterpriseID + "/integrations/" + g.IntegrationID, "type": "com.mews." + e.Discriminator,
 				"subject": e.Value.ID, "time": time.Now(), "datacontenttype": "application/json", "data": e,
 			})
 			if err != nil {
@@ -247,6 +255,24 @@ func sendSolo(b *testing.B, s *httptest.Server) []time.Duration {
 	return sendAll(b, s.Listener.Addr().String(), benchRequests(1), &next, &refused)
 }
 
+// benchMessage returns a message as the bridge makes it of one event.
+func benchMessage(b *testing.B) schema.Message {
+	b.Helper()
+	g := simulator.Generator{Seed: 1, Events: 1}
+	w, err := schema.Parse(g.Body(0))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return w.Messages(schema.Receipt{Delivery: schema.DeliveryID(rand.Text()), Received: time.Now(), Prefix: "mews"})[0]
+}
+
+// benchSubjects is what lies between the prefix of such a message's subject and its last token.
+func benchSubjects(b *testing.B) string {
+	b.Helper()
+	subject := strings.TrimPrefix(benchMessage(b).Subject, "mews")
+	return subject[:strings.LastIndex(subject, ".")]
+}
+
 // benchRetry is how long a sender that was refused waits.
 const benchRetry = 500 * time.Millisecond
 
@@ -319,7 +345,7 @@ func rawRate(b *testing.B, servers []*natstest.Server, replicas int) float64 {
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "RAW", Subjects: []string{"raw.>"}, Replicas: replicas, AllowAtomicPublish: true, AllowDirect: true, Duplicates: time.Hour}); err != nil {
 		b.Fatal(err)
 	}
-	rate := rawRateOn(b, servers[0], "raw.ServiceOrderUpdated.hotel")
+	rate := rawRateOn(b, servers[0], "raw"+benchSubjects(b))
 	if err := js.DeleteStream(ctx, "RAW"); err != nil {
 		b.Fatal(err)
 	}
@@ -339,7 +365,7 @@ func rawRateOn(b *testing.B, server *natstest.Server, prefix string) float64 {
 // how many messages they are.
 func rawBatches(b *testing.B, server *natstest.Server, prefix, run string, more func(batch int) bool) int64 {
 	b.Helper()
-	data := make([]byte, 480)
+	data := benchMessage(b).Data
 	var next, stored atomic.Int64
 	var publishers sync.WaitGroup
 	for range 4 {
@@ -366,6 +392,7 @@ func rawBatches(b *testing.B, server *natstest.Server, prefix, run string, more 
 func rawBatch(conn *nats.Conn, prefix, id string, data []byte) error {
 	m := nats.NewMsg("")
 	m.Data = data
+	m.Header.Set("Content-Type", "application/cloudevents+json")
 	m.Header.Set("Nats-Batch-Id", id)
 	for i := 1; i <= 1000; i++ {
 		m.Subject = prefix + "." + id + "-" + strconv.Itoa(i)
