@@ -27,8 +27,8 @@ const (
 )
 
 // committer makes the webhooks of one stream durable. Publish puts each on the queue; one goroutine, run,
-// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete. A small webhook that goes by plain
-// publishes and finds none waiting is sent by its caller, which spares it a change of goroutine.
+// draws from it and sends; acknowledgements come on a goroutine of nats.go and settle what they complete. A webhook of one small message
+// that finds none waiting, and no batch wanted or under way, is sent by its caller, which spares it a change of goroutine.
 //
 // Nothing waits for a timer: when nothing is under way the next webhook goes at once, and what arrives
 // while a commit is under way goes together in the next one.
@@ -134,10 +134,11 @@ func (c *committer) enqueue(p *pending) (*flight, error) {
 	return nil, nil
 }
 
-// mayGoDirect reports whether p's caller may send p by plain publishes: none overtakes another, nor goes beside a batch; it fits into what
-// nats.go buffers; and there is time enough for a write that blocks all the same, because other messages fill the buffer.
+// mayGoDirect reports whether p's caller may send p by a plain publish: the window has room, none that waits is overtaken, nobody else sends, and no
+// batch is under way. A caller that sends cannot give up, so p is one message, of a size that nats.go buffers, and there is time enough for
+// a write that blocks all the same, because other messages fill the buffer.
 func (c *committer) mayGoDirect(p *pending) bool {
-	if c.sending || c.queuedEvents > 0 || c.batches > 0 || !c.fits(p) || p.bytes > maxDirectBytes {
+	if c.sending || c.queuedEvents > 0 || c.batches > 0 || !c.fits(p) || len(p.msgs) > 1 || p.bytes > maxDirectBytes {
 		return false
 	}
 	deadline, bounded := p.ctx.Deadline()
@@ -220,7 +221,6 @@ func (c *committer) giveUp(p *pending) error {
 	}
 	if p.flight == nil {
 		c.unqueue(p)
-		c.sampled.held = c.sampled.held && c.queuedEvents > 0
 	} else if p.flight.alive--; p.flight.alive == 0 {
 		c.land(p.flight)
 	}
@@ -384,10 +384,10 @@ func (c *committer) group(q *queue, now time.Time) (group []*pending, events int
 
 // depart makes a flight of group and accounts for it.
 func (c *committer) depart(m mode, group []*pending, events int, now time.Time) *flight {
-	if len(c.flights) == 0 && !(c.sampled.held && m == c.mode) {
+	if len(c.flights) == 0 {
 		c.beginFromIdle(m, now)
 	}
-	c.mode, c.sampled.held = m, false
+	c.mode, c.sampled.sent = m, max(c.sampled.sent, c.outstanding())
 	c.nextFlight++
 	f := &flight{id: c.nextFlight, mode: m, group: group, alive: len(group), events: events}
 	for _, p := range group {
@@ -467,7 +467,6 @@ func (c *committer) arrive(f *flight) {
 	c.trouble = trouble{}
 	now := c.now()
 	c.metrics.landed(f, now)
-	c.takeSample(f, now)
 	for _, p := range f.group {
 		p.flight = nil
 		if len(p.left()) > f.events {
@@ -477,6 +476,7 @@ func (c *committer) arrive(f *flight) {
 		}
 		c.settle(p, nil)
 	}
+	c.takeSample(f, now)
 }
 
 // fail decides for each webhook of a flight what its failure means. Only these webhooks are concerned.

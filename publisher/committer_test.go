@@ -216,19 +216,26 @@ func TestAWebhookIsSentByItsCaller(t *testing.T) {
 		waiting.Go(func() { done <- d.publish(ctx, msgs) })
 		return done
 	}
-	lone := begin(messages("lone", 2))
-	d.taken(t, 2)
+	lone := begin(messages("lone", 1))
+	d.taken(t, 1)
 	natstest.Eventually(t, "its caller to have sent it", func() bool {
 		d.committer.mu.Lock()
 		defer d.committer.mu.Unlock()
 		return !d.sending
 	})
 	neighbour := begin(messages("neighbour", 1))
-	sent := d.taken(t, 3)
-	wide := begin(messages("wide", minWindow)) // more than the window has room for
-	d.queued(t, minWindow)
-	late := begin(messages("late", 1)) // it must not overtake the wide one
-	d.queued(t, minWindow+1)
+	sent := d.taken(t, 2)
+	window := func(events int) {
+		d.committer.mu.Lock()
+		defer d.committer.mu.Unlock()
+		d.window = events
+	}
+	window(len(sent))
+	held := begin(messages("held", 1)) // the window has no room
+	d.queued(t, 1)
+	window(minWindow)
+	late := begin(messages("late", 1)) // it must not overtake the one that is held
+	d.queued(t, 2)
 	for _, m := range sent {
 		d.answer(t, m, ack)
 	}
@@ -237,20 +244,22 @@ func TestAWebhookIsSentByItsCaller(t *testing.T) {
 	}
 	first, _ := d.next(false)
 	d.launch(first)
-	for _, m := range d.taken(t, 3+minWindow)[3:] {
-		d.answer(t, m, ack)
-	}
 	second, _ := d.next(true)
 	d.launch(second)
-	d.answer(t, d.taken(t, 4+minWindow)[3+minWindow], ack)
-	if err := errors.Join(<-wide, <-late); err != nil {
+	for _, m := range d.taken(t, 4)[2:] {
+		d.answer(t, m, ack)
+	}
+	if err := errors.Join(<-held, <-late); err != nil {
 		t.Error(err)
 	}
 	d.next(true)
+	begin(messages("pair", 2)) // a write can block between them
+	d.queued(t, 2)
+	large := newIdleDeaf(nil)
 	big := messages("big", 1)
-	big[0].Data = make([]byte, maxDirectBytes)
-	begin(big) // it would be written, which can block
-	d.queued(t, 1)
+	big[0].Data = make([]byte, maxDirectBytes) // it would be written, which can block
+	waiting.Go(func() { _ = large.publish(ctx, big) })
+	large.queued(t, 1)
 	hasty := newIdleDeaf(nil)
 	soon, cancel := context.WithTimeout(ctx, flushTimeout) // a write that blocks would keep it for too long
 	defer cancel()

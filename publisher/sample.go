@@ -20,30 +20,26 @@ type sample struct {
 	idle     time.Duration // and nothing had been for so long; 0 when for longer than idleLongest
 	first    bool          // the mode was another a moment before
 	stored   int           // events stored since
-	held     bool          // nothing is under way, but plain publishes wait
 	before   int           // most events outstanding in the time of the sample before; 0 when it ended longer than idleLongest ago
 	load     int           // most events outstanding since
+	sent     int           // most events outstanding since as some of them departed
 	flying   int           // most events under way since
 }
 
-// beginFromIdle begins to measure when the first flight departs in mode m. The sample before it has ended with the last landing, or is given up:
-// the few events that were under way when the other mode was chosen do not say what theirs can store.
+// beginFromIdle begins to measure when the first flight departs in mode m. The sample before it has ended with the last landing.
 func (c *committer) beginFromIdle(m mode, now time.Time) {
 	last, rested := c.sampled, c.restedLong(now)
 	c.beginSample(now)
 	c.sampled.before = 0
 	if !rested {
-		if !last.held {
-			c.sampled.idle = now.Sub(last.since)
-		}
-		c.sampled.before = max(last.before, last.load)
+		c.sampled.idle, c.sampled.before = now.Sub(last.since), max(last.before, last.load)
 		c.sampled.first = last.first || m != c.mode
 	}
 }
 
 // restedLong reports whether nothing is under way, nor was when the last sample ended, longer than idleLongest ago.
 func (c *committer) restedLong(now time.Time) bool {
-	return len(c.flights) == 0 && !c.sampled.held && now.Sub(c.sampled.since) > idleLongest
+	return len(c.flights) == 0 && now.Sub(c.sampled.since) > idleLongest
 }
 
 // recentLoad returns how many events are outstanding, or were a moment ago: what lands leaves few behind until its senders have sent the
@@ -57,7 +53,7 @@ func (c *committer) recentLoad(now time.Time) int {
 
 // beginSample begins to measure anew.
 func (c *committer) beginSample(now time.Time) {
-	c.sampled = sample{since: now, fromIdle: len(c.flights) == 0, before: c.sampled.load, load: c.outstanding(), flying: c.flightEvents}
+	c.sampled = sample{since: now, fromIdle: len(c.flights) == 0, before: c.sampled.load, load: c.outstanding(), sent: c.flightEvents, flying: c.flightEvents}
 }
 
 // takeSample measures how fast the mode in use is while something is under way. What is under way has to have turned over once:
@@ -67,13 +63,12 @@ func (c *committer) takeSample(f *flight, now time.Time) {
 	s.stored += f.events
 	busy := now.Sub(s.since)
 	turned := s.fromIdle || busy >= sampleTime // else these are the last of acknowledgements that came together
-	s.held = len(c.flights) == 0 && f.mode == pipelined && c.fresh.peek() != nil
-	goingOn, short := len(c.flights) > 0 || s.held, busy < sampleTime || s.stored < s.flying
-	if busy <= 0 || !turned || goingOn && short && busy < sampleLongest {
+	if busy <= 0 || len(c.flights) > 0 && busy < sampleLongest && (busy < sampleTime || s.stored < s.flying) || !turned {
 		return
 	}
-	is := exact
+	is, load := exact, s.load
 	if f.mode == pipelined {
+		load = s.sent // what arrived since may be held back, to go as a batch
 		before := c.window
 		c.window = min(max(int(perSecond(float64(s.stored), busy)*windowTime.Seconds()), minWindow), maxWindow)
 		if c.window > before+before/2 {
@@ -82,6 +77,6 @@ func (c *committer) takeSample(f *flight, now time.Time) {
 	} else if s.first {
 		is = atMost
 	}
-	c.chooser.observe(f.mode, s.load, s.stored, busy, s.idle, is)
+	c.chooser.observe(f.mode, load, s.stored, busy, s.idle, is)
 	c.beginSample(now)
 }
