@@ -21,7 +21,7 @@ func BenchmarkInTurn(b *testing.B) {
 		options  []natstest.Option
 		cells    []benchCell
 	}{
-		{"always", 1, []natstest.Option{natstest.SyncAlways}, []benchCell{{1, 512}, {10, 16}, {10, 64}}},
+		{"always", 1, []natstest.Option{natstest.SyncAlways}, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {10, 16}, {10, 64}}},
 		{"lazy", 1, nil, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {100, 32}}},
 		{"replicas3", 3, nil, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {100, 32}}},
 		{"replicas3always", 3, []natstest.Option{natstest.SyncAlways}, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {100, 32}}},
