@@ -126,9 +126,11 @@ func (c *committer) enqueue(p *pending) (*flight, error) {
 	c.queuedBytes += p.bytes
 	p.landings = c.landings
 	c.sampled.load = max(c.sampled.load, c.outstanding())
-	if now := c.now(); direct && c.wantedMode(now) == pipelined {
-		c.sending = true
-		return c.depart(pipelined, []*pending{p}, len(p.msgs), now), nil
+	if direct {
+		if now := c.now(); c.wantedMode(now) == pipelined {
+			c.sending = true
+			return c.depart(pipelined, []*pending{p}, len(p.msgs), now), nil
+		}
 	}
 	c.fresh.push(p)
 	return nil, nil
