@@ -17,11 +17,11 @@ import (
 // the medians of its parts, a JetStream publish of a message of that size and a request that is answered 202 by an empty
 // handler.
 func BenchmarkAlone(b *testing.B) {
-	servers := []*natstest.Server{natstest.Start(b, natstest.SyncAlways)}
-	h := benchHandler(b, "bridge", servers, 1)
-	js := natstest.JetStream(b, servers...)
+	server := natstest.Start(b, natstest.SyncAlways)
+	h := benchHandler(b, "bridge", server, 1)
+	js := natstest.JetStream(b, server)
 	ctx := context.Background()
-	data, subjects := benchMessage(b).Data, "mews"+benchSubjects(b)
+	data, subjects := benchMessage(b, "mews")
 	run := 0 // the benchmark runs more than once, and ids must differ
 
 	b.Run("events=1/conns=1", func(b *testing.B) {

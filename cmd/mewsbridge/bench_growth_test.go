@@ -18,15 +18,15 @@ func BenchmarkGrowth(b *testing.B) {
 		sizes = append(sizes, 10_000_000)
 	}
 	const events, conns = 100, 32
-	subjects := "mews" + benchSubjects(b) // below it
+	_, subjects := benchMessage(b, "mews") // below it
 	var first, firstRaw float64
 	for _, size := range sizes {
 		b.Run(fmt.Sprintf("stored=%d", size), func(b *testing.B) {
-			servers := []*natstest.Server{natstest.Start(b, natstest.SyncAlways)}
-			h := benchHandler(b, "bridge", servers, 1)
-			rawBatches(b, servers[0], subjects, "old", func(batch int) bool { return batch < size/1000 })
+			server := natstest.Start(b, natstest.SyncAlways)
+			h := benchHandler(b, "bridge", server, 1)
+			rawBatches(b, server, subjects, "old", func(batch int) bool { return batch < size/1000 })
 			rate := drive(b, h, events, conns)
-			raw := rawRateOn(b, servers[0], subjects)
+			raw := rawRateOn(b, server, subjects)
 			if size == sizes[0] {
 				first, firstRaw = rate, raw
 			}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"mewsbridge/publisher/natstest"
 )
 
 // BenchmarkInTurn compares the bridge with the other handlers in cells where little lies between them: on the same streams, half a second
@@ -15,32 +13,23 @@ import (
 // the bridge's webhooks to those of the handler in the same round. The first round, in which the publisher gets to know
 // the server, is not counted.
 func BenchmarkInTurn(b *testing.B) {
-	for _, nats := range []struct {
-		name     string
-		replicas int
-		options  []natstest.Option
-		cells    []benchCell
-	}{
-		{"always", 1, []natstest.Option{natstest.SyncAlways}, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {10, 16}, {10, 64}}},
-		{"lazy", 1, nil, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {100, 32}}},
-		{"replicas3", 3, nil, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {100, 32}}},
-		{"replicas3always", 3, []natstest.Option{natstest.SyncAlways}, []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {100, 32}}},
-	} {
-		for _, cell := range nats.cells {
+	cells := []benchCell{{1, 1}, {1, 16}, {1, 128}, {1, 512}, {10, 16}, {10, 64}, {100, 32}}
+	for _, nats := range benchServerKinds() {
+		for _, cell := range cells {
 			b.Run(fmt.Sprintf("%s/events=%d/conns=%d", nats.name, cell.events, cell.conns), func(b *testing.B) {
-				inTurn(b, benchServers(b, nats.replicas, nats.options), nats.replicas, cell)
+				inTurn(b, nats, cell)
 			})
 		}
 	}
 }
 
-func inTurn(b *testing.B, servers []*natstest.Server, replicas int, cell benchCell) {
+func inTurn(b *testing.B, nats benchServerKind, cell benchCell) {
 	const slice = 500 * time.Millisecond
 	handlers := []string{"bridge", "plain", "pipelined", "echo"}
-	requests := benchRequests(cell.events)
+	requests, server := benchRequests(cell.events), nats.start(b)[0]
 	started := make([]*httptest.Server, len(handlers))
 	for i, name := range handlers {
-		started[i] = httptest.NewServer(benchHandler(b, name, servers, replicas))
+		started[i] = httptest.NewServer(benchHandler(b, name, server, nats.replicas))
 		b.Cleanup(started[i].Close)
 	}
 	rates := make([][]float64, len(handlers)) // by round
@@ -63,15 +52,6 @@ func inTurn(b *testing.B, servers []*natstest.Server, replicas int, cell benchCe
 		}
 		b.ReportMetric(median(ratios), "to-"+name)
 	}
-}
-
-// benchServers starts one server, or as many as there are replicas.
-func benchServers(b *testing.B, replicas int, options []natstest.Option) []*natstest.Server {
-	b.Helper()
-	if replicas == 1 {
-		return []*natstest.Server{natstest.Start(b, options...)}
-	}
-	return natstest.Cluster(b, replicas, options...)
 }
 
 func median[T float64 | time.Duration](all []T) T {

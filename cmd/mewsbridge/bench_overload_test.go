@@ -24,8 +24,8 @@ func BenchmarkOverload(b *testing.B) {
 	const conns, overConns, seconds = 64, 4096, 8
 	for _, events := range []int{10, 100} {
 		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {
-			servers := []*natstest.Server{natstest.Start(b, natstest.SyncAlways)}
-			s := httptest.NewServer(benchHandler(b, "bridge", servers, 1))
+			server := natstest.Start(b, natstest.SyncAlways)
+			s := httptest.NewServer(benchHandler(b, "bridge", server, 1))
 			defer s.Close()
 			requests := benchRequests(events)
 			for range b.N {

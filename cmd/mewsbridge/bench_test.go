@@ -35,27 +35,18 @@ import (
 // within one run say something. Each cell is measured for the bridge and for two handlers of a few lines, event by event and
 // pipelined; raw/s is what JetStream alone stores of messages of the same size, in atomic batches of 1000 by four publishers.
 func BenchmarkIngest(b *testing.B) {
-	for _, nats := range []struct {
-		name     string
-		replicas int
-		options  []natstest.Option
-	}{
-		{"always", 1, []natstest.Option{natstest.SyncAlways}},
-		{"lazy", 1, nil},
-		{"replicas3", 3, nil},
-		{"replicas3always", 3, []natstest.Option{natstest.SyncAlways}},
-	} {
+	for _, nats := range benchServerKinds() {
 		b.Run(nats.name, func(b *testing.B) {
 			var raw float64
 			for _, cell := range benchCells() {
 				for _, handler := range []string{"bridge", "plain", "pipelined", "echo"} {
 					name := fmt.Sprintf("events=%d/conns=%d/%s", cell.events, cell.conns, handler)
 					b.Run(name, func(b *testing.B) {
-						servers := benchServers(b, nats.replicas, nats.options)
+						servers := nats.start(b)
 						if raw == 0 {
 							raw = rawRate(b, servers, nats.replicas)
 						}
-						h := benchHandler(b, handler, servers, nats.replicas)
+						h := benchHandler(b, handler, servers[0], nats.replicas)
 						rate := drive(b, h, cell.events, cell.conns)
 						b.ReportMetric(rate/raw, "of-raw")
 					})
@@ -63,6 +54,31 @@ func BenchmarkIngest(b *testing.B) {
 			}
 		})
 	}
+}
+
+// benchServerKind is how NATS runs.
+type benchServerKind struct {
+	name     string
+	replicas int
+	options  []natstest.Option
+}
+
+func benchServerKinds() []benchServerKind {
+	return []benchServerKind{
+		{"always", 1, []natstest.Option{natstest.SyncAlways}},
+		{"lazy", 1, nil},
+		{"replicas3", 3, nil},
+		{"replicas3always", 3, []natstest.Option{natstest.SyncAlways}},
+	}
+}
+
+// start starts one server, or as many as there are replicas.
+func (k benchServerKind) start(b *testing.B) []*natstest.Server {
+	b.Helper()
+	if k.replicas == 1 {
+		return []*natstest.Server{natstest.Start(b, k.options...)}
+	}
+	return natstest.Cluster(b, k.replicas, k.options...)
 }
 
 type benchCell struct{ events, conns int }
@@ -84,11 +100,12 @@ const (
 	benchMaxBody = 4 << 20
 )
 
-// benchHandler returns the handler to measure, ready to store. All connect to the first server: how far the leader is must not differ.
-func benchHandler(b *testing.B, name string, servers []*natstest.Server, replicas int) http.Handler {
+// benchHandler returns the handler to measure, ready to store. Those that are compared are to connect to the same server, from which the leader is
+// as far for each.
+func benchHandler(b *testing.B, name string, server *natstest.Server, replicas int) http.Handler {
 	b.Helper()
 	p, err := publisher.New(publisher.Config{
-		URLs: natstest.URLs(servers[0]), Prefix: "mews", Replicas: replicas, Manage: true, MaxAge: 720 * time.Hour, DuplicateWindow: time.Hour,
+		URLs: natstest.URLs(server), Prefix: "mews", Replicas: replicas, Manage: true, MaxAge: 720 * time.Hour, DuplicateWindow: time.Hour,
 	}, zap.NewNop())
 	if err != nil {
 		b.Fatal(err)
@@ -124,7 +141,7 @@ func benchHandler(b *testing.B, name string, servers []*natstest.Server, replica
 		}
 		return br.Handler()
 	default:
-		return plainHandler(b, natstest.JetStream(b, servers[0]).Conn(), name == "pipelined")
+		return plainHandler(b, natstest.JetStream(b, server).Conn(), name == "pipelined")
 	}
 }
 
@@ -255,22 +272,16 @@ func sendSolo(b *testing.B, s *httptest.Server) []time.Duration {
 	return sendAll(b, s.Listener.Addr().String(), benchRequests(1), &next, &refused)
 }
 
-// benchMessage returns a message as the bridge makes it of one event.
-func benchMessage(b *testing.B) schema.Message {
+// benchMessage returns the data of a message as the bridge makes it of one event, and its subject without the last token.
+func benchMessage(b *testing.B, prefix string) (data []byte, subjects string) {
 	b.Helper()
 	g := simulator.Generator{Seed: 1, Events: 1}
 	w, err := schema.Parse(g.Body(0))
 	if err != nil {
 		b.Fatal(err)
 	}
-	return w.Messages(schema.Receipt{Delivery: schema.DeliveryID(rand.Text()), Received: time.Now(), Prefix: "mews"})[0]
-}
-
-// benchSubjects is what lies between the prefix of such a message's subject and its last token.
-func benchSubjects(b *testing.B) string {
-	b.Helper()
-	subject := strings.TrimPrefix(benchMessage(b).Subject, "mews")
-	return subject[:strings.LastIndex(subject, ".")]
+	m := w.Messages(schema.Receipt{Delivery: schema.DeliveryID(rand.Text()), Received: time.Now(), Prefix: prefix})[0]
+	return m.Data, m.Subject[:strings.LastIndex(m.Subject, ".")]
 }
 
 // benchRetry is how long a sender that was refused waits.
@@ -345,7 +356,8 @@ func rawRate(b *testing.B, servers []*natstest.Server, replicas int) float64 {
 	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "RAW", Subjects: []string{"raw.>"}, Replicas: replicas, AllowAtomicPublish: true, AllowDirect: true, Duplicates: time.Hour}); err != nil {
 		b.Fatal(err)
 	}
-	rate := rawRateOn(b, servers[0], "raw"+benchSubjects(b))
+	_, subjects := benchMessage(b, "raw")
+	rate := rawRateOn(b, servers[0], subjects)
 	if err := js.DeleteStream(ctx, "RAW"); err != nil {
 		b.Fatal(err)
 	}
@@ -365,7 +377,7 @@ func rawRateOn(b *testing.B, server *natstest.Server, prefix string) float64 {
 // how many messages they are.
 func rawBatches(b *testing.B, server *natstest.Server, prefix, run string, more func(batch int) bool) int64 {
 	b.Helper()
-	data := benchMessage(b).Data
+	data, _ := benchMessage(b, "mews")
 	var next, stored atomic.Int64
 	var publishers sync.WaitGroup
 	for range 4 {
